@@ -44,7 +44,7 @@ const char *eq_dtype_name(eq_dtype dtype);
 size_t eq_dtype_size(eq_dtype dtype);
 
 /* eq_shape_of(n, h, w, c): a shape of as many dimensions as arguments. */
-#define eq_shape_of(...) \
+#define eq_shape_of(...)                                                                                               \
     eq_shape_from((int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), (int64_t[]){__VA_ARGS__})
 eq_shape eq_shape_from(int rank, const int64_t *dim);
 bool eq_shape_equal(const eq_shape *a, const eq_shape *b);

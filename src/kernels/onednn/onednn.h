@@ -1,0 +1,11 @@
+/* The oneDNN backend, as the rest sees it. Only files in this folder include oneDNN. */
+#ifndef EQ_KERNELS_ONEDNN_ONEDNN_H
+#define EQ_KERNELS_ONEDNN_ONEDNN_H
+
+#include "kernels/kernel.h"
+
+/* Engine and stream of one program. */
+eq_status eq_onednn_open(eq_context *ctx, void **backend);
+void eq_onednn_close(void *backend);
+
+#endif

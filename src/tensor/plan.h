@@ -1,0 +1,32 @@
+/* The memory planner: gives every activation a place in one arena so that values whose lifetimes do not meet share
+ * memory, and a place in the carry buffer to those that cross stages. */
+#ifndef EQ_TENSOR_PLAN_H
+#define EQ_TENSOR_PLAN_H
+
+#include "tensor/graph.h"
+
+enum { EQ_PLAN_ALIGNMENT = 64 };
+
+typedef enum eq_space {
+    EQ_SPACE_NONE,     /* never computed or used */
+    EQ_SPACE_EXTERNAL, /* parameters and bound outputs: the value's own data pointer */
+    EQ_SPACE_ARENA,
+    EQ_SPACE_CARRY,
+} eq_space;
+
+typedef struct eq_place {
+    eq_space space;
+    eq_value root; /* the value whose memory this is: itself, or what it is a view of or was computed in place of */
+    size_t offset;
+} eq_place;
+
+typedef struct eq_plan {
+    eq_place *places; /* [value_count], owned */
+    size_t arena_bytes, carry_bytes;
+    size_t naive_bytes; /* sum over all values, for comparison */
+} eq_plan;
+
+eq_status eq_plan_make(const eq_graph *graph, eq_plan *out);
+void eq_plan_free(eq_plan *plan);
+
+#endif
