@@ -1,0 +1,18 @@
+/* What the library shares about attributes and targets beyond the public header. */
+#ifndef EQ_GUIDANCE_TARGET_H
+#define EQ_GUIDANCE_TARGET_H
+
+#include "base/error.h"
+#include "equipoise/target.h"
+
+/* A deep copy, freed by eq_attribute_clear. */
+eq_status eq_attribute_copy(eq_context *ctx, const eq_attribute *attribute, eq_attribute *out);
+void eq_attribute_clear(eq_attribute *attribute);
+
+/* Largest remainder: p [k] non-negative with sum 1 -> quota [k] with sum n. */
+void eq_quota(const double *p, int k, int n, int *quota);
+
+/* Writes "a, b, c" into buffer[size], cut with "..." where it is full; returns buffer. */
+const char *eq_join_names(const char *const *names, int count, char *buffer, size_t size);
+
+#endif
