@@ -1,0 +1,210 @@
+#include "models/unet.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+/* What every block needs. */
+typedef struct unet_builder {
+    const eq_builder *b;
+    const eq_unet_config *config;
+    eq_value embedding; /* [n, 4 * channels] timestep embedding, activated */
+    eq_value *skips;
+    int skip_count;
+} unet_builder;
+
+/* [n, h, w, c] -> [n, h, w, channels]. scale_factor divides the sum of both branches. */
+static eq_value residual_block(const unet_builder *u, eq_value x, int channels, float scale_factor, const char *name)
+{
+    const eq_builder *b = u->b;
+    const eq_unet_config *config = u->config;
+    int groups = config->norm_num_groups;
+    float eps = config->norm_eps;
+
+    eq_value h = eq_layer_group_norm(b, x, EQ_NONE, groups, eps, EQ_ACT_SILU, eq_prefix_format("%s.norm1", name).text);
+    h = eq_layer_conv3(b, h, channels, EQ_INIT_UNIFORM, EQ_NONE, eq_prefix_format("%s.conv1", name).text);
+    eq_prefix norm2 = eq_prefix_format("%s.norm2", name);
+    int64_t time_channels = config->scale_shift_norm ? 2 * channels : channels;
+    eq_value time = eq_layer_linear(b, u->embedding, time_channels, true, EQ_INIT_UNIFORM, EQ_NONE,
+                                    eq_prefix_format("%s.time_emb_proj", name).text);
+    if (config->scale_shift_norm) {
+        eq_value scale = eq_slice(b->graph, time, 1, 0, channels);
+        eq_value shift = eq_slice(b->graph, time, 1, channels, channels);
+        h = eq_layer_group_norm(b, h, EQ_NONE, groups, eps, EQ_ACT_NONE, norm2.text);
+        h = eq_activate(b->graph, eq_scale_shift(b->graph, h, scale, shift), EQ_ACT_SILU);
+    } else {
+        h = eq_layer_group_norm(b, h, time, groups, eps, EQ_ACT_SILU, norm2.text);
+    }
+    if (eq_channels(b, x) != channels)
+        x = eq_layer_conv(b, x, channels, 1, (eq_conv){.stride = 1}, EQ_INIT_UNIFORM, EQ_NONE,
+                          eq_prefix_format("%s.conv_shortcut", name).text);
+    /* Zero at first: a fresh block is the identity, which deep networks train from more easily. */
+    h = eq_layer_conv3(b, h, channels, EQ_INIT_ZEROS, x, eq_prefix_format("%s.conv2", name).text);
+    return eq_scale(b->graph, h, 1.0f / scale_factor);
+}
+
+/* Self-attention over all positions of [n, h, w, c]. */
+static eq_value attention_block(const unet_builder *u, eq_value x, float scale_factor, const char *name)
+{
+    const eq_builder *b = u->b;
+    if (x == EQ_NONE)
+        return EQ_NONE;
+    const eq_shape shape = *eq_shape_at(b->graph, x);
+    int64_t n = shape.dim[0], positions = shape.dim[1] * shape.dim[2], c = shape.dim[3];
+    int heads = u->config->attention_head_dim > 0 ? (int)(c / u->config->attention_head_dim) : 1;
+
+    eq_value tokens = eq_reshape(b->graph, x, eq_shape_of(n, positions, c));
+    eq_value normed = eq_layer_group_norm(b, tokens, EQ_NONE, u->config->norm_num_groups, u->config->norm_eps,
+                                          EQ_ACT_NONE, eq_prefix_format("%s.group_norm", name).text);
+    eq_value q = eq_layer_linear(b, normed, c, true, EQ_INIT_UNIFORM, EQ_NONE, eq_prefix_format("%s.query", name).text);
+    eq_value k = eq_layer_linear(b, normed, c, true, EQ_INIT_UNIFORM, EQ_NONE, eq_prefix_format("%s.key", name).text);
+    eq_value v = eq_layer_linear(b, normed, c, true, EQ_INIT_UNIFORM, EQ_NONE, eq_prefix_format("%s.value", name).text);
+    eq_value mixed = eq_attention(b->graph, q, k, v, heads, 1.0f / sqrtf((float)c / (float)heads), false);
+    eq_value y = eq_layer_linear(b, mixed, c, true, EQ_INIT_ZEROS, tokens, eq_prefix_format("%s.proj_attn", name).text);
+    return eq_scale(b->graph, eq_reshape(b->graph, y, shape), 1.0f / scale_factor);
+}
+
+static void push_skip(unet_builder *u, eq_value x)
+{
+    u->skips[u->skip_count++] = x;
+}
+
+static eq_value down_block(unet_builder *u, eq_value x, int level)
+{
+    const eq_unet_config *config = u->config;
+    int channels = config->block_out_channels[level];
+    for (int i = 0; i < config->layers_per_block; i++) {
+        x = residual_block(u, x, channels, 1.0f, eq_prefix_format("down_blocks.%d.resnets.%d", level, i).text);
+        if (config->down_attention[level])
+            x = attention_block(u, x, 1.0f, eq_prefix_format("down_blocks.%d.attentions.%d", level, i).text);
+        push_skip(u, x);
+    }
+    if (level + 1 < config->levels) {
+        eq_conv halve = config->downsample_padding ? (eq_conv){2, 1, 1, 1, 1} : (eq_conv){2, 0, 0, 1, 1};
+        x = eq_layer_conv(u->b, x, channels, 3, halve, EQ_INIT_UNIFORM, EQ_NONE,
+                          eq_prefix_format("down_blocks.%d.downsamplers.0.conv", level).text);
+        push_skip(u, x);
+    }
+    return x;
+}
+
+static eq_value mid_block(const unet_builder *u, eq_value x)
+{
+    const eq_unet_config *config = u->config;
+    int channels = config->block_out_channels[config->levels - 1];
+    x = residual_block(u, x, channels, config->mid_block_scale_factor, "mid_block.resnets.0");
+    if (config->mid_attention)
+        x = attention_block(u, x, config->mid_block_scale_factor, "mid_block.attentions.0");
+    return residual_block(u, x, channels, config->mid_block_scale_factor, "mid_block.resnets.1");
+}
+
+static eq_value up_block(unet_builder *u, eq_value x, int index)
+{
+    const eq_unet_config *config = u->config;
+    int channels = config->block_out_channels[config->levels - 1 - index];
+    for (int i = 0; i <= config->layers_per_block; i++) {
+        eq_value pair[2] = {x, u->skips[--u->skip_count]};
+        x = eq_concat(u->b->graph, 2, pair);
+        x = residual_block(u, x, channels, 1.0f, eq_prefix_format("up_blocks.%d.resnets.%d", index, i).text);
+        if (config->up_attention[index])
+            x = attention_block(u, x, 1.0f, eq_prefix_format("up_blocks.%d.attentions.%d", index, i).text);
+    }
+    if (index + 1 < config->levels)
+        x = eq_layer_conv3(u->b, eq_upsample(u->b->graph, x), channels, EQ_INIT_UNIFORM, EQ_NONE,
+                           eq_prefix_format("up_blocks.%d.upsamplers.0.conv", index).text);
+    return x;
+}
+
+/* t: [n] -> [n, 4 * channels of the first level], activated once for all blocks. */
+static eq_value time_embedding(const unet_builder *u, eq_value t)
+{
+    const eq_builder *b = u->b;
+    int channels = u->config->block_out_channels[0];
+    eq_value e = eq_timestep_embedding(b->graph, t, channels, u->config->flip_sin_to_cos, u->config->freq_shift, 1e4f);
+    e = eq_cast(b->graph, e, b->graph->dtype);
+    e = eq_layer_linear(b, e, 4 * channels, true, EQ_INIT_UNIFORM, EQ_NONE, "time_embedding.linear_1");
+    e = eq_activate(b->graph, e, EQ_ACT_SILU);
+    e = eq_layer_linear(b, e, 4 * channels, true, EQ_INIT_UNIFORM, EQ_NONE, "time_embedding.linear_2");
+    return eq_activate(b->graph, e, EQ_ACT_SILU);
+}
+
+static eq_value center(eq_graph *g, eq_value x)
+{
+    return eq_add(g, eq_scale(g, x, 2.0f), eq_constant(g, eq_shape_of(1, 1, 1, 1), -1.0f));
+}
+
+eq_status eq_unet_build(const eq_builder *b, const eq_unet_config *config, int64_t n, int64_t h, int64_t w,
+                        eq_unet *out)
+{
+    eq_graph *g = b->graph;
+    eq_value skips[EQ_UNET_MAX_LEVELS * 32];
+    unet_builder u = {.b = b, .config = config, .skips = skips};
+
+    out->sample = eq_graph_input(g, "sample", EQ_F32, eq_shape_of(n, h, w, config->in_channels));
+    out->timestep = eq_graph_input(g, "timestep", EQ_F32, eq_shape_of(n));
+    u.embedding = time_embedding(&u, out->timestep);
+    eq_value x = config->center_input_sample ? center(g, out->sample) : out->sample;
+    x = eq_layer_conv3(b, eq_cast(g, x, g->dtype), config->block_out_channels[0], EQ_INIT_UNIFORM, EQ_NONE, "conv_in");
+    push_skip(&u, x);
+    for (int level = 0; level < config->levels; level++)
+        x = down_block(&u, x, level);
+    out->h = mid_block(&u, x);
+    eq_graph_output(g, out->h, "h");
+
+    eq_graph_next_stage(g);
+    x = out->h;
+    for (int index = 0; index < config->levels; index++)
+        x = up_block(&u, x, index);
+    x = eq_layer_group_norm(b, x, EQ_NONE, config->norm_num_groups, config->norm_eps, EQ_ACT_SILU, "conv_norm_out");
+    x = eq_layer_conv3(b, x, config->out_channels, EQ_INIT_ZEROS, EQ_NONE, "conv_out");
+    out->prediction = eq_cast(g, x, EQ_F32);
+    eq_graph_output(g, out->prediction, "prediction");
+    return eq_graph_status(g);
+}
+
+eq_status eq_unet_declare(eq_params *params, const eq_unet_config *config)
+{
+    eq_graph *graph = eq_graph_new(params->ctx, EQ_F32);
+    if (!graph)
+        return eq_fail_memory(params->ctx, "a graph");
+    int side = config->sample_size;
+    params->declaring = true;
+    eq_unet unused;
+    eq_status status = eq_unet_build(&(eq_builder){graph, params}, config, 1, side, side, &unused);
+    params->declaring = false;
+    eq_graph_free(graph);
+    return status;
+}
+
+int eq_unet_size_multiple(const eq_unet_config *config)
+{
+    return 1 << (config->levels - 1);
+}
+
+eq_status eq_unet_check(eq_context *ctx, const eq_unet_config *config, const char *file)
+{
+    const char *wrong = NULL;
+    if (config->levels < 1 || config->levels > EQ_UNET_MAX_LEVELS)
+        wrong = "block_out_channels: 1 to 8 levels";
+    else if (config->in_channels < 1 || config->in_channels > 64 || config->out_channels < 1 ||
+             config->out_channels > 128)
+        wrong = "in_channels, out_channels: 1 to 64 and 1 to 128";
+    else if (config->layers_per_block < 1 || config->layers_per_block > 8)
+        wrong = "layers_per_block: 1 to 8";
+    else if (config->norm_num_groups < 1 || config->norm_eps <= 0)
+        wrong = "norm_num_groups, norm_eps: above 0";
+    else if (config->mid_block_scale_factor <= 0)
+        wrong = "mid_block_scale_factor: above 0";
+    else if (config->attention_head_dim < 0)
+        wrong = "attention_head_dim: above 0, or null";
+    else if (config->sample_size < 1 || config->sample_size > 4096 ||
+             config->sample_size % eq_unet_size_multiple(config) != 0)
+        wrong = "sample_size: 1 to 4096 and a multiple of 2^(levels - 1)";
+    for (int i = 0; !wrong && i < config->levels; i++) {
+        int channels = config->block_out_channels[i];
+        if (channels < 2 || channels > 8192 || channels % config->norm_num_groups != 0)
+            wrong = "block_out_channels: 2 to 8192, multiples of norm_num_groups";
+        else if (config->attention_head_dim > 0 && channels % config->attention_head_dim != 0)
+            wrong = "block_out_channels: multiples of attention_head_dim";
+    }
+    return wrong ? eq_fail(ctx, EQ_BAD_INPUT, "%s: %s", file, wrong) : EQ_OK;
+}
