@@ -2,9 +2,12 @@
 #ifndef EQ_IO_IMAGE_H
 #define EQ_IO_IMAGE_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/error.h"
+
+enum { EQ_IMAGE_MAX_SIDE = 16384 };
 
 /* pixels: [height, width, 3] RGB, owned; freed by eq_image_free. */
 typedef struct eq_image {
@@ -17,8 +20,12 @@ eq_status eq_image_new(eq_context *ctx, int width, int height, eq_image *out);
 void eq_image_free(eq_image *image);
 
 /* Reads PNG, JPEG or WebP, told by content, not by name; grey and palette images become RGB, alpha is laid over
- * white. EQ_BAD_INPUT names the file and the fault. */
+ * white, 16-bit samples become 8-bit, CMYK becomes RGB without a colour profile. EXIF orientation is ignored: pixels
+ * come as stored. Truncated, damaged and animated files are refused: EQ_BAD_INPUT names the file and the fault. */
 eq_status eq_image_read(eq_context *ctx, const char *path, eq_image *out);
+
+/* The same from memory; `name` stands for the file in messages. */
+eq_status eq_image_decode(eq_context *ctx, const uint8_t *bytes, size_t size, const char *name, eq_image *out);
 
 /* Writes PNG (lossless) under a temporary name, then renames. */
 eq_status eq_image_write_png(eq_context *ctx, const char *path, const eq_image *image);
