@@ -1,0 +1,221 @@
+#include "diffusion/denoiser.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+
+struct eq_denoiser {
+    eq_context *ctx;
+    eq_program *program;
+    eq_unet unet;
+    int64_t count, micro_batch, batches;
+    int64_t kept; /* the first `kept` micro-batches have a carry buffer of their own */
+    unsigned char *carries;
+    size_t carry_bytes;
+    int64_t in_count, out_count, h_count; /* numbers an image */
+    double passes;
+};
+
+/* Equal cuts: 100 images at most 32 at a time go as 4 x 25. */
+static int64_t even_micro_batch(int64_t count, int64_t limit)
+{
+    int64_t batches = (count + limit - 1) / limit;
+    return (count + batches - 1) / batches;
+}
+
+static size_t machine_memory(void)
+{
+    long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGE_SIZE);
+    return pages > 0 && page > 0 ? (size_t)pages * (size_t)page : (size_t)1 << 32;
+}
+
+static eq_status compile(eq_denoiser *d, const eq_unet_config *config, eq_params *params,
+                         const eq_denoiser_options *options)
+{
+    eq_graph *graph = eq_graph_new(d->ctx, options->dtype);
+    if (!graph)
+        return eq_fail_memory(d->ctx, "a graph");
+    params->trainable = false;
+    eq_status status =
+        eq_unet_build(&(eq_builder){graph, params}, config, d->micro_batch, options->height, options->width, &d->unet);
+    if (status != EQ_OK) {
+        eq_graph_free(graph);
+        return status;
+    }
+    d->in_count = eq_shape_count(eq_shape_at(graph, d->unet.sample)) / d->micro_batch;
+    d->out_count = eq_shape_count(eq_shape_at(graph, d->unet.prediction)) / d->micro_batch;
+    d->h_count = eq_shape_count(eq_shape_at(graph, d->unet.h)) / d->micro_batch;
+    return eq_program_compile(graph, &(eq_program_options){.frozen_params = true, .backend = options->backend},
+                              &d->program);
+}
+
+static eq_status allocate_carries(eq_denoiser *d, size_t memory_bytes)
+{
+    size_t budget = memory_bytes ? memory_bytes : machine_memory() / 4;
+    d->carry_bytes = eq_program_memory_use(d->program).carry_bytes;
+    int64_t fit = d->carry_bytes ? (int64_t)(budget / d->carry_bytes) : d->batches;
+    d->kept = fit < d->batches ? fit : d->batches;
+    if (d->kept <= 1) { /* the program's own buffer serves the last micro-batch encoded */
+        d->kept = 0;
+        return EQ_OK;
+    }
+    d->carries = eq_buffer_new((size_t)d->kept * d->carry_bytes);
+    return d->carries ? EQ_OK : eq_fail_memory(d->ctx, "the encoder's results");
+}
+
+eq_status eq_denoiser_new(eq_context *ctx, const eq_unet_config *config, eq_params *params,
+                          const eq_denoiser_options *options, eq_denoiser **out)
+{
+    *out = NULL;
+    int multiple = eq_unet_size_multiple(config);
+    if (options->count < 1)
+        return eq_fail(ctx, EQ_BAD_USAGE, "count must be 1 or more, not %lld", (long long)options->count);
+    if (options->height < multiple || options->width < multiple || options->height % multiple ||
+        options->width % multiple)
+        return eq_fail(ctx, EQ_BAD_USAGE, "the image size must be a multiple of %d for this network, not %d x %d",
+                       multiple, options->width, options->height);
+    eq_denoiser *d = calloc(1, sizeof *d);
+    if (!d)
+        return eq_fail_memory(ctx, "a denoiser");
+    d->ctx = ctx;
+    d->count = options->count;
+    int64_t limit = options->micro_batch > 0 ? options->micro_batch : 32;
+    d->micro_batch = even_micro_batch(d->count, limit);
+    d->batches = (d->count + d->micro_batch - 1) / d->micro_batch;
+    eq_status status = compile(d, config, params, options);
+    if (status == EQ_OK)
+        status = allocate_carries(d, options->memory_bytes);
+    if (status != EQ_OK) {
+        eq_denoiser_free(d);
+        return status;
+    }
+    *out = d;
+    return EQ_OK;
+}
+
+void eq_denoiser_free(eq_denoiser *d)
+{
+    if (!d)
+        return;
+    eq_program_free(d->program);
+    eq_buffer_free(d->carries);
+    free(d);
+}
+
+int64_t eq_denoiser_h_count(const eq_denoiser *d)
+{
+    return d->h_count;
+}
+
+eq_shape eq_denoiser_h_shape(const eq_denoiser *d)
+{
+    const eq_shape *shape = eq_shape_at(eq_program_graph(d->program), d->unet.h);
+    return eq_shape_of(shape->dim[1], shape->dim[2], shape->dim[3]);
+}
+
+int64_t eq_denoiser_micro_batch(const eq_denoiser *d)
+{
+    return d->micro_batch;
+}
+
+eq_program *eq_denoiser_program(eq_denoiser *d)
+{
+    return d->program;
+}
+
+double eq_denoiser_passes(const eq_denoiser *d)
+{
+    return d->passes;
+}
+
+/* Images in micro-batch b; the last may be shorter. */
+static int64_t batch_images(const eq_denoiser *d, int64_t b)
+{
+    int64_t left = d->count - b * d->micro_batch;
+    return left < d->micro_batch ? left : d->micro_batch;
+}
+
+static eq_status encode_batch(eq_denoiser *d, int64_t b, const float *x, float timestep)
+{
+    eq_program_set_carry(d->program, b < d->kept ? d->carries + (size_t)b * d->carry_bytes : NULL);
+    int64_t images = batch_images(d, b);
+    float *sample = eq_program_data(d->program, d->unet.sample);
+    float *t = eq_program_data(d->program, d->unet.timestep);
+    memcpy(sample, x + b * d->micro_batch * d->in_count, (size_t)(images * d->in_count) * sizeof(float));
+    memset(sample + images * d->in_count, 0, (size_t)((d->micro_batch - images) * d->in_count) * sizeof(float));
+    for (int64_t i = 0; i < d->micro_batch; i++)
+        t[i] = timestep;
+    d->passes += 0.5 * (double)images;
+    return eq_program_run_stage(d->program, EQ_UNET_ENCODE);
+}
+
+static eq_status decode_batch(eq_denoiser *d, int64_t b, float *prediction)
+{
+    eq_program_set_carry(d->program, b < d->kept ? d->carries + (size_t)b * d->carry_bytes : NULL);
+    EQ_TRY(eq_program_run_stage(d->program, EQ_UNET_DECODE));
+    int64_t images = batch_images(d, b);
+    d->passes += 0.5 * (double)images;
+    memcpy(prediction + b * d->micro_batch * d->out_count, eq_program_data(d->program, d->unet.prediction),
+           (size_t)(images * d->out_count) * sizeof(float));
+    return EQ_OK;
+}
+
+static void read_h(eq_denoiser *d, int64_t b, float *h)
+{
+    const eq_value_info *info = eq_info(eq_program_graph(d->program), d->unet.h);
+    eq_tensor tensor = {info->dtype, eq_shape_of(batch_images(d, b) * d->h_count),
+                        eq_program_data(d->program, d->unet.h)};
+    eq_tensor_to_f32(&tensor, h + b * d->micro_batch * d->h_count);
+}
+
+static void write_h(eq_denoiser *d, int64_t b, const float *h)
+{
+    int64_t count = batch_images(d, b) * d->h_count;
+    const float *from = h + b * d->micro_batch * d->h_count;
+    void *to = eq_program_data(d->program, d->unet.h);
+    if (eq_info(eq_program_graph(d->program), d->unet.h)->dtype == EQ_F32) {
+        memcpy(to, from, (size_t)count * sizeof(float));
+        return;
+    }
+    for (int64_t i = 0; i < count; i++)
+        ((uint16_t *)to)[i] = eq_f32_to_bf16(from[i]);
+}
+
+eq_status eq_denoiser_encode(eq_denoiser *d, const float *x, float timestep, float *h)
+{
+    for (int64_t b = 0; b < d->batches; b++) {
+        if (eq_cancelled(d->ctx))
+            return eq_fail(d->ctx, EQ_CANCELLED, "cancelled");
+        EQ_TRY(encode_batch(d, b, x, timestep));
+        read_h(d, b, h);
+    }
+    return EQ_OK;
+}
+
+eq_status eq_denoiser_decode(eq_denoiser *d, const float *x, float timestep, const float *h, float *prediction)
+{
+    for (int64_t b = 0; b < d->batches; b++) {
+        if (eq_cancelled(d->ctx))
+            return eq_fail(d->ctx, EQ_CANCELLED, "cancelled");
+        bool there = b < d->kept || d->batches == 1;
+        if (!there)
+            EQ_TRY(encode_batch(d, b, x, timestep));
+        else
+            eq_program_set_carry(d->program, b < d->kept ? d->carries + (size_t)b * d->carry_bytes : NULL);
+        write_h(d, b, h);
+        EQ_TRY(decode_batch(d, b, prediction));
+    }
+    return EQ_OK;
+}
+
+eq_status eq_denoiser_run(eq_denoiser *d, const float *x, float timestep, float *prediction)
+{
+    for (int64_t b = 0; b < d->batches; b++) {
+        if (eq_cancelled(d->ctx))
+            return eq_fail(d->ctx, EQ_CANCELLED, "cancelled");
+        EQ_TRY(encode_batch(d, b, x, timestep));
+        EQ_TRY(decode_batch(d, b, prediction));
+    }
+    return EQ_OK;
+}

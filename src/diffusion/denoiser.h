@@ -1,0 +1,45 @@
+/* A U-Net over N images in lock-step: all N are encoded, h of all N is there to be changed, all N are decoded. The N
+ * images go through in micro-batches that fit memory; the result does not depend on how they are cut. */
+#ifndef EQ_DIFFUSION_DENOISER_H
+#define EQ_DIFFUSION_DENOISER_H
+
+#include "kernels/program.h"
+#include "models/unet.h"
+
+typedef struct eq_denoiser eq_denoiser;
+
+typedef struct eq_denoiser_options {
+    int64_t count;       /* N, 1 or more */
+    int64_t micro_batch; /* images at a time; 0: chosen */
+    size_t memory_bytes; /* what carry buffers may take; beyond it the encoder is run again. 0: a quarter of the
+                            machine's memory */
+    int height, width;   /* of the U-Net's input */
+    eq_dtype dtype;      /* of activations: EQ_F32 or EQ_BF16 */
+    const char *backend; /* NULL: the fastest */
+} eq_denoiser_options;
+
+/* params: loaded, kept by the caller. Free with eq_denoiser_free. */
+eq_status eq_denoiser_new(eq_context *ctx, const eq_unet_config *config, eq_params *params,
+                          const eq_denoiser_options *options, eq_denoiser **out);
+void eq_denoiser_free(eq_denoiser *denoiser);
+
+/* Numbers in one image's h: [h', w', c]. */
+int64_t eq_denoiser_h_count(const eq_denoiser *denoiser);
+/* [h', w', c] of h. */
+eq_shape eq_denoiser_h_shape(const eq_denoiser *denoiser);
+int64_t eq_denoiser_micro_batch(const eq_denoiser *denoiser);
+/* The compiled network, for memory reports and timings. */
+eq_program *eq_denoiser_program(eq_denoiser *denoiser);
+
+/* x: [N, height, width, in_channels]; h: [N, h', w', c] out. */
+eq_status eq_denoiser_encode(eq_denoiser *denoiser, const float *x, float timestep, float *h);
+/* Continues the encode before it with h, changed or not. prediction: [N, height, width, out_channels] out. x and
+ * timestep as in that encode: it is run again for what the memory did not hold. */
+eq_status eq_denoiser_decode(eq_denoiser *denoiser, const float *x, float timestep, const float *h, float *prediction);
+/* Both, with h left alone. */
+eq_status eq_denoiser_run(eq_denoiser *denoiser, const float *x, float timestep, float *prediction);
+
+/* Forward passes of single images so far: encodes and decodes count half each. */
+double eq_denoiser_passes(const eq_denoiser *denoiser);
+
+#endif
