@@ -1,0 +1,55 @@
+/* The Attribute Distribution Predictor: one small classifier of h a timestep (Parihar et al. 2024, section 4.1).
+ *
+ * Linear head at timestep t: p = softmax((W_t h + b_t) / tau). MLP head: p = softmax((V_t relu(W_t h + b_t) + c_t) /
+ * tau). */
+#ifndef EQ_GUIDANCE_ADP_H
+#define EQ_GUIDANCE_ADP_H
+
+#include "equipoise/target.h"
+#include "tensor/tensor.h"
+
+enum { EQ_ADP_HASH = 65, EQ_ADP_CLASSES = 256 };
+
+typedef struct eq_adp {
+    eq_attribute attribute; /* owned */
+    int heads;              /* number of trained timesteps */
+    int64_t *timesteps;     /* [heads] ascending */
+    eq_shape h_shape;       /* [h, w, c] */
+    int64_t h_count;        /* h * w * c */
+    int hidden;             /* units of the MLP; 0: linear */
+    float *weight, *bias;   /* [heads, outputs, h_count], h in [h, w, c] order; [heads, outputs]; outputs = hidden or
+                               classes */
+    float *weight2, *bias2; /* [heads, classes, hidden], [heads, classes]; NULL when linear */
+    float *accuracy;        /* [heads] on held-out images; NULL when not known */
+    float *mean_norm;       /* [heads] mean of |h| over the training set; NULL when not known */
+    double temperature;     /* tau */
+    double strength;        /* found by calibration; 0: none yet */
+    char model_hash[EQ_ADP_HASH]; /* of the model whose h it reads; "" when not known (imported heads) */
+} eq_adp;
+
+/* Allocates zeroed heads. The attribute is copied. */
+eq_status eq_adp_new(eq_context *ctx, const eq_attribute *attribute, int heads, eq_shape h_shape, int hidden,
+                     eq_adp *out);
+void eq_adp_free(eq_adp *adp);
+
+/* The head of the nearest trained timestep. */
+int eq_adp_head(const eq_adp *adp, double timestep);
+
+/* Numbers that eq_adp_predict wants in `work`, for n images. */
+size_t eq_adp_work(const eq_adp *adp, int64_t n);
+
+/* h: [n, h_count]. p: [n, classes] out. temperature 0: the ADP's own. work is kept for eq_adp_backward. */
+void eq_adp_predict(const eq_adp *adp, int head, double temperature, const float *h, int64_t n, float *p, float *work);
+
+/* Adds -step * dL/dh_i to h, [n, h_count], given dlogits [n, classes] = dL/dlogits after the temperature: of
+ * z = logits / tau, so that dL/dh = W^T dlogits / tau. Rows of dlogits that are all zero leave h_i untouched. Call
+ * after eq_adp_predict of the same head with the same work. */
+void eq_adp_push(const eq_adp *adp, int head, double temperature, double step, const float *dlogits, int64_t n,
+                 float *h, float *work);
+
+/* How far the tempered logits of a head move for a unit step along their own gradient: the sum of
+ * the squared norms of the centred rows of W, over (classes - 1) tau^2 (linear heads; for an MLP, of V W with every unit
+ * open). */
+double eq_adp_gain(const eq_adp *adp, int head, double temperature);
+
+#endif

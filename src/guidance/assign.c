@@ -1,0 +1,51 @@
+/* Assign: each image gets its class by minimum-cost assignment on the predictors' log-odds under the exact quota, so
+ * that as many as can stay what they are becoming; only images that are not (yet) clearly of their class are drawn.
+ * The assignment is renewed at every step: early predictions are unsure, and an image that is on its way keeps its
+ * class because being there is cheap. */
+#include <math.h>
+
+#include "guidance/assignment.h"
+#include "guidance/guidance.h"
+
+/* An image this sure of its cell is left alone. */
+static const double settled = 0.9;
+/* The cost of taking an image's class away again, in nats: more than noise between two steps, less than a clear view.
+ */
+static const double keep_bonus = 0.5;
+
+static eq_status assign_cells(eq_guidance *run, int target)
+{
+    const eq_target *t = &run->targets->items[target];
+    int *cell = run->cell + target * run->n;
+    int quota[EQ_TARGET_CELLS];
+    eq_target_quota(t, (int)run->n, quota);
+    for (int64_t i = 0; i < run->n; i++)
+        for (int c = 0; c < t->cells; c++) {
+            double p = eq_guidance_cell_probability(run, target, i, c);
+            double bonus = cell[i] == c ? keep_bonus : 0.0;
+            run->cost[i * t->cells + c] = -log(p > 1e-12 ? p : 1e-12) - bonus;
+        }
+    return eq_assign(run->ctx, run->cost, (int)run->n, t->cells, quota, cell);
+}
+
+static eq_status assign_step(eq_guidance *run, int step)
+{
+    if (step < run->options.assign_step)
+        return EQ_OK;
+    for (int t = 0; t < run->targets->count; t++) {
+        EQ_TRY(assign_cells(run, t));
+        for (int64_t i = 0; i < run->n; i++) {
+            int cell = run->cell[t * run->n + i];
+            if (eq_guidance_cell_probability(run, t, i, cell) < settled)
+                eq_guidance_pull(run, t, i, cell);
+        }
+    }
+    return EQ_OK;
+}
+
+const eq_method eq_method_assign = {
+    .name = "assign",
+    .summary = "give each image the class it is closest to under exact quotas, draw only those not there",
+    .step = assign_step,
+    .normalised = true,
+};

@@ -1,0 +1,67 @@
+/* Distribution guidance (Parihar et al. 2024, section 4.2): the batch's mean prediction is drawn to the target, and
+ * every image moves by its own share of that gradient. A joint target takes an image's attributes as independent given
+ * its h: p(cell) = prod_a p_a. */
+#include "guidance/guidance.h"
+
+/* P [cells]: mean over images of the probability of each cell. */
+static void mean_cells(const eq_guidance *run, int target, double *mean)
+{
+    int cells = run->targets->items[target].cells;
+    for (int c = 0; c < cells; c++) {
+        double sum = 0;
+        for (int64_t i = 0; i < run->n; i++)
+            sum += eq_guidance_cell_probability(run, target, i, c);
+        mean[c] = sum / (double)run->n;
+    }
+}
+
+/* dp [classes] = dL/dp_i of attribute `a` of image i, from g [cells] = dL/dP. */
+static void image_gradient(const eq_guidance *run, int target, int64_t image, int a, const double *g, double *dp)
+{
+    const eq_target *t = &run->targets->items[target];
+    for (int c = 0; c < t->cells; c++) {
+        double others = 1;
+        for (int b = 0; b < t->attribute_count; b++) {
+            int adp = run->target_adp[target * EQ_TARGET_ATTRIBUTES + b];
+            int classes = run->adps[adp]->attribute.classes;
+            if (b != a)
+                others *= run->p[adp][image * classes + eq_target_cell_class(t, c, b)];
+        }
+        dp[eq_target_cell_class(t, c, a)] += g[c] * others / (double)run->n;
+    }
+}
+
+/* Through the softmax: dz_k = p_k (dp_k - sum_j p_j dp_j). */
+static void add_logit_gradient(const float *p, const double *dp, int classes, float *dz)
+{
+    double mean = 0;
+    for (int k = 0; k < classes; k++)
+        mean += p[k] * dp[k];
+    for (int k = 0; k < classes; k++)
+        dz[k] += (float)(p[k] * (dp[k] - mean));
+}
+
+static eq_status distribution_step(eq_guidance *run, int step)
+{
+    double mean[EQ_TARGET_CELLS], g[EQ_TARGET_CELLS];
+    for (int t = 0; t < run->targets->count; t++) {
+        const eq_target *target = &run->targets->items[t];
+        mean_cells(run, t, mean);
+        run->options.loss->evaluate(mean, target->p, target->cells, g);
+        for (int64_t i = 0; i < run->n; i++)
+            for (int a = 0; a < target->attribute_count; a++) {
+                int adp = run->target_adp[t * EQ_TARGET_ATTRIBUTES + a];
+                int classes = run->adps[adp]->attribute.classes;
+                double dp[EQ_ADP_CLASSES] = {0};
+                image_gradient(run, t, i, a, g, dp);
+                add_logit_gradient(run->p[adp] + i * classes, dp, classes, run->dlogits[adp] + i * classes);
+            }
+    }
+    return EQ_OK;
+}
+
+const eq_method eq_method_distribution = {
+    .name = "distribution",
+    .summary = "draw the batch's mean prediction to the target (the paper's method)",
+    .step = distribution_step,
+};

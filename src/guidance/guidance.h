@@ -1,0 +1,82 @@
+/* Guidance of one run: N images in lock-step, predictors, targets, and a method that turns what the predictors say into
+ * a change of h between encode and decode. */
+#ifndef EQ_GUIDANCE_GUIDANCE_H
+#define EQ_GUIDANCE_GUIDANCE_H
+
+#include "guidance/adp.h"
+#include "guidance/loss.h"
+
+enum { EQ_MAX_ADPS = 8 };
+
+typedef struct eq_guidance eq_guidance;
+
+/* A guidance method: one file, one row of the table in guidance.c. */
+typedef struct eq_method {
+    const char *name;
+    const char *summary; /* for --help */
+    /* Reads run->p, writes run->dlogits: [n, classes] a predictor, zeroed before, gradients of each image's tempered
+     * logits where an image is to move; the sign is that of a loss to be lowered. Called at every guided step. */
+    eq_status (*step)(eq_guidance *run, int step);
+    bool normalised; /* dlogits are already one image's own, not a mean over n */
+} eq_method;
+
+extern const eq_method eq_method_none, eq_method_distribution, eq_method_sample, eq_method_assign;
+
+/* NULL when there is none. */
+const eq_method *eq_method_find(const char *name);
+const eq_method *eq_method_at(int i);
+
+/* How the step size follows from the strength at one timestep. */
+typedef enum eq_strength_rule {
+    EQ_STRENGTH_NORMALISED, /* ours: strength * n * gradient / the head's gain: strength 1 moves tempered logits by
+                               about their gradient, at any batch size, timestep and scale of h */
+    EQ_STRENGTH_P2,         /* strength * 300 * 1.5 * beta_t^0.05 * gradient */
+    EQ_STRENGTH_SD,         /* strength * 500 * 600 * gradient */
+} eq_strength_rule;
+
+typedef struct eq_guidance_options {
+    const eq_method *method;
+    const eq_loss *loss;
+    eq_strength_rule rule;
+    double strength;           /* 0: the predictors' calibrated one, or 1 where there is none */
+    double temperature;        /* 0: the predictors' own */
+    int first_step, last_step; /* guided steps, counted from 0 along the run, both included */
+    int assign_step;           /* assign: the first step at which images get their classes */
+    uint64_t seed;             /* sample: which image gets which class */
+} eq_guidance_options;
+
+struct eq_guidance {
+    eq_context *ctx;
+    eq_guidance_options options;
+    int64_t n;
+    int steps;
+    int adp_count;
+    const eq_adp *adps[EQ_MAX_ADPS]; /* not owned */
+    const eq_targets *targets;       /* not owned */
+    int *target_adp;                 /* [targets, EQ_TARGET_ATTRIBUTES] index of the predictor of each attribute */
+    float *p[EQ_MAX_ADPS];           /* [n, classes] at the current step */
+    float *dlogits[EQ_MAX_ADPS];     /* [n, classes] */
+    float *work[EQ_MAX_ADPS];
+    int *cell;                      /* [targets, n] the cell an image is to reach; -1: none */
+    bool *moved;                    /* [n] whether any step changed the image's h */
+    double *cell_mean[EQ_MAX_ADPS]; /* [steps, classes] P per step, a predictor; for the report */
+    double *cost;                   /* [n, most cells] for assign */
+};
+
+/* Predictors for attributes without a target observe only. Every attribute of every target must have a predictor. */
+eq_status eq_guidance_new(eq_context *ctx, const eq_guidance_options *options, const eq_adp *const *adps, int adp_count,
+                          const eq_targets *targets, int64_t n, int steps, eq_guidance **out);
+void eq_guidance_free(eq_guidance *run);
+
+/* Whether h is wanted at this step: to guide, or to record P. */
+bool eq_guidance_active(const eq_guidance *run, int step);
+
+/* h: [n, h_count], changed in place. beta: of the timestep, for the published rule. */
+eq_status eq_guidance_apply(eq_guidance *run, int step, double timestep, double beta, float *h);
+
+/* For methods: the probability that image i is in a cell of target `target`, from the current p. */
+double eq_guidance_cell_probability(const eq_guidance *run, int target, int64_t image, int cell);
+/* For methods: adds the gradient of the cross-entropy towards `cell` to image i's dlogits. */
+void eq_guidance_pull(eq_guidance *run, int target, int64_t image, int cell);
+
+#endif
