@@ -3,10 +3,9 @@
 #include "ops/ops.h"
 
 static const eq_op *const table[] = {
-    &eq_op_activation,
-    &eq_op_activation_grad,
-    &eq_op_add,
-    &eq_op_constant,
+    &eq_op_activation, &eq_op_activation_grad, &eq_op_add,     &eq_op_constant, &eq_op_sum_to,     &eq_op_broadcast_to,
+    &eq_op_cast,       &eq_op_scale,           &eq_op_concat,  &eq_op_slice,    &eq_op_slice_grad, &eq_op_permute,
+    &eq_op_upsample,   &eq_op_upsample_grad,   &eq_op_reshape,
 };
 
 const eq_op *const *eq_op_table(int *count)

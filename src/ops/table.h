@@ -8,5 +8,16 @@ extern const eq_op eq_op_activation;
 extern const eq_op eq_op_activation_grad;
 extern const eq_op eq_op_add;
 extern const eq_op eq_op_constant;
+extern const eq_op eq_op_sum_to;
+extern const eq_op eq_op_broadcast_to;
+extern const eq_op eq_op_cast;
+extern const eq_op eq_op_scale;
+extern const eq_op eq_op_concat;
+extern const eq_op eq_op_slice;
+extern const eq_op eq_op_slice_grad;
+extern const eq_op eq_op_permute;
+extern const eq_op eq_op_upsample;
+extern const eq_op eq_op_upsample_grad;
+extern const eq_op eq_op_reshape;
 
 #endif

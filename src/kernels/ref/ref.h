@@ -9,5 +9,15 @@ extern const eq_kernel eq_ref_activation;
 extern const eq_kernel eq_ref_activation_grad;
 extern const eq_kernel eq_ref_add;
 extern const eq_kernel eq_ref_constant;
+extern const eq_kernel eq_ref_sum_to;
+extern const eq_kernel eq_ref_broadcast_to;
+extern const eq_kernel eq_ref_cast;
+extern const eq_kernel eq_ref_scale;
+extern const eq_kernel eq_ref_concat;
+extern const eq_kernel eq_ref_slice;
+extern const eq_kernel eq_ref_slice_grad;
+extern const eq_kernel eq_ref_permute;
+extern const eq_kernel eq_ref_upsample;
+extern const eq_kernel eq_ref_upsample_grad;
 
 #endif
