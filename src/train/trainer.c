@@ -1,0 +1,96 @@
+#include "train/trainer.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/memory.h"
+#include "ops/autodiff.h"
+
+/* Binds the gradient of each parameter to its place in the flat array. */
+static eq_status bind_gradients(eq_trainer *trainer, eq_graph *graph, int count, const eq_value *wanted,
+                                const eq_value *gradients)
+{
+    for (int i = 0; i < count; i++) {
+        if (gradients[i] == EQ_NONE)
+            continue; /* the loss does not depend on it: its gradient stays zero */
+        const float *parameter = graph->values[wanted[i]].data;
+        graph->values[gradients[i]].data = trainer->gradients + (parameter - trainer->params->storage);
+        eq_graph_output(graph, gradients[i], NULL);
+    }
+    return graph->status;
+}
+
+static eq_status differentiate(eq_trainer *trainer, eq_graph *graph, eq_value loss)
+{
+    size_t most = (size_t)graph->value_count + 1;
+    eq_value *wanted = malloc(2 * most * sizeof *wanted);
+    if (!wanted)
+        return eq_fail_memory(trainer->ctx, "the backward graph");
+    eq_value *gradients = wanted + most;
+    int count = 0;
+    for (eq_value v = 0; v < graph->value_count; v++)
+        if (graph->values[v].kind == EQ_VALUE_PARAM && graph->values[v].trainable)
+            wanted[count++] = v;
+    eq_status status = eq_graph_backward(graph, loss, count, wanted, gradients);
+    if (status == EQ_OK)
+        status = bind_gradients(trainer, graph, count, wanted, gradients);
+    free(wanted);
+    /* Training runs everything at once: encode's activations are wanted by the backward pass anyway. */
+    for (int32_t n = 0; n < graph->node_count; n++)
+        graph->nodes[n].stage = 0;
+    graph->stage = 0;
+    return status;
+}
+
+eq_status eq_trainer_open(eq_context *ctx, eq_params *params, eq_graph *graph, eq_value loss,
+                          const eq_optimiser_options *options, eq_trainer *out)
+{
+    *out = (eq_trainer){.ctx = ctx, .params = params, .loss = loss};
+    eq_status status = graph->status;
+    out->gradients = eq_buffer_new((size_t)params->total * sizeof(float));
+    if (status == EQ_OK && !out->gradients)
+        status = eq_fail_memory(ctx, "gradients");
+    if (status == EQ_OK)
+        status = differentiate(out, graph, loss);
+    if (status == EQ_OK) {
+        eq_graph_output(graph, loss, "loss");
+        status = eq_program_compile(graph, &(eq_program_options){.frozen_params = false}, &out->program);
+    } else {
+        eq_graph_free(graph);
+    }
+    if (status == EQ_OK)
+        status = eq_optimiser_open(ctx, options, params->storage, (size_t)params->total, &out->optimiser);
+    if (status != EQ_OK)
+        eq_trainer_close(out);
+    return status;
+}
+
+void eq_trainer_close(eq_trainer *trainer)
+{
+    eq_program_free(trainer->program);
+    eq_optimiser_close(&trainer->optimiser);
+    eq_buffer_free(trainer->gradients);
+    *trainer = (eq_trainer){0};
+}
+
+eq_status eq_trainer_step(eq_trainer *trainer, double *loss, double *gradient_norm)
+{
+    EQ_TRY(eq_program_run(trainer->program));
+    *loss = *(const float *)eq_program_data(trainer->program, trainer->loss);
+    *gradient_norm = eq_optimiser_step(&trainer->optimiser, trainer->params->storage, trainer->gradients);
+    if (isfinite(*loss) && isfinite(*gradient_norm))
+        return EQ_OK;
+    return eq_fail(trainer->ctx, EQ_FAILED,
+                   "training diverged at step %lld: loss %g, gradient norm %g; try a lower --learning-rate or float32",
+                   (long long)trainer->optimiser.step, *loss, *gradient_norm);
+}
+
+void eq_trainer_swap_average(eq_trainer *trainer)
+{
+    float *parameters = trainer->params->storage, *average = trainer->optimiser.average;
+    for (int64_t i = 0; i < trainer->params->total; i++) {
+        float kept = parameters[i];
+        parameters[i] = average[i];
+        average[i] = kept;
+    }
+}
