@@ -21,7 +21,7 @@ typedef struct step {
 struct eq_program {
     eq_graph *graph;
     eq_kernel_env env;
-    eq_plan plan;
+    eq_memory_plan plan;
     step *steps; /* [node_count] */
     unsigned char *arena, *own_carry, *carry, *scratch;
     size_t scratch_bytes;
@@ -115,7 +115,7 @@ eq_status eq_program_compile(eq_graph *graph, const eq_program_options *options,
     program->env = (eq_kernel_env){.ctx = graph->ctx, .graph = graph, .frozen = options->frozen_params};
     EQ_TRY_GOTO(status, status, fail);
     EQ_TRY_GOTO(status, eq_onednn_open(graph->ctx, &program->env.onednn), fail);
-    EQ_TRY_GOTO(status, eq_plan_make(graph, &program->plan), fail);
+    EQ_TRY_GOTO(status, eq_memory_plan_make(graph, &program->plan), fail);
     program->steps = calloc((size_t)graph->node_count + 1, sizeof *program->steps);
     if (!program->steps) {
         status = eq_fail_memory(graph->ctx, "a program");
@@ -141,7 +141,7 @@ void eq_program_free(eq_program *program)
             s->kernel->release(s->state);
     }
     free(program->steps);
-    eq_plan_free(&program->plan);
+    eq_memory_plan_free(&program->plan);
     eq_buffer_free(program->arena);
     eq_buffer_free(program->own_carry);
     eq_buffer_free(program->scratch);

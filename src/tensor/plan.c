@@ -137,7 +137,7 @@ static eq_status find_stages(planner *p)
     return EQ_OK;
 }
 
-static void choose_spaces(planner *p, eq_plan *plan)
+static void choose_spaces(planner *p, eq_memory_plan *plan)
 {
     const eq_graph *graph = p->graph;
     for (eq_value v = 0; v < graph->value_count; v++) {
@@ -177,7 +177,7 @@ static int compare_by_size(const void *left, const void *right)
 
 /* Greedy by size: the largest value first, each at the lowest offset where it meets no placed value that lives at the
  * same time. `placed` is kept sorted by offset. */
-static void place_in_arena(planner *p, by_size *order, int32_t count, eq_value *placed, eq_plan *plan)
+static void place_in_arena(planner *p, by_size *order, int32_t count, eq_value *placed, eq_memory_plan *plan)
 {
     for (int32_t k = 0; k < count; k++) {
         eq_value v = order[k].value;
@@ -204,7 +204,7 @@ static void place_in_arena(planner *p, by_size *order, int32_t count, eq_value *
     }
 }
 
-static eq_status place_all(planner *p, eq_plan *plan)
+static eq_status place_all(planner *p, eq_memory_plan *plan)
 {
     size_t count = (size_t)p->graph->value_count;
     by_size *order = malloc((count + 1) * sizeof *order);
@@ -230,9 +230,9 @@ static eq_status place_all(planner *p, eq_plan *plan)
     return status;
 }
 
-eq_status eq_plan_make(const eq_graph *graph, eq_plan *out)
+eq_status eq_memory_plan_make(const eq_graph *graph, eq_memory_plan *out)
 {
-    *out = (eq_plan){0};
+    *out = (eq_memory_plan){0};
     size_t count = (size_t)graph->value_count + 1;
     planner p = {.graph = graph,
                  .places = calloc(count, sizeof *p.places),
@@ -261,7 +261,7 @@ eq_status eq_plan_make(const eq_graph *graph, eq_plan *out)
     return status;
 }
 
-void eq_plan_free(eq_plan *plan)
+void eq_memory_plan_free(eq_memory_plan *plan)
 {
     free(plan->places);
     plan->places = NULL;

@@ -20,13 +20,13 @@ typedef struct eq_place {
     size_t offset;
 } eq_place;
 
-typedef struct eq_plan {
+typedef struct eq_memory_plan {
     eq_place *places; /* [value_count], owned */
     size_t arena_bytes, carry_bytes;
     size_t naive_bytes; /* sum over all values, for comparison */
-} eq_plan;
+} eq_memory_plan;
 
-eq_status eq_plan_make(const eq_graph *graph, eq_plan *out);
-void eq_plan_free(eq_plan *plan);
+eq_status eq_memory_plan_make(const eq_graph *graph, eq_memory_plan *out);
+void eq_memory_plan_free(eq_memory_plan *plan);
 
 #endif

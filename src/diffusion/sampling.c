@@ -1,0 +1,149 @@
+#include "diffusion/sampling.h"
+
+#include <math.h>
+
+#include "base/memory.h"
+#include "base/rng.h"
+
+typedef struct buffers {
+    float *input;      /* [n, count] x scaled for the network; x itself where the scale is 1 */
+    float *prediction; /* [n, output count] */
+    float *noise;      /* [n, count] */
+    float *history;    /* [n, sampler->history, count] */
+    float *h;          /* [n, h count]; NULL without a hook */
+} buffers;
+
+static size_t image_count(const eq_sampling *s)
+{
+    return (size_t)s->height * (size_t)s->width * (size_t)s->channels;
+}
+
+static int64_t image_index(const eq_sampling *s, int64_t i)
+{
+    return s->indices ? s->indices[i] : s->first_index + i;
+}
+
+/* Substream 0 is the first noise, 1 + i the noise of call i. */
+void eq_initial_noise(uint64_t seed, int64_t index, float *noise, size_t count)
+{
+    eq_rng rng = eq_rng_make(seed, (uint64_t)index, 0);
+    eq_rng_normals(&rng, noise, count);
+}
+
+static void free_buffers(buffers *b)
+{
+    eq_buffer_free(b->input);
+    eq_buffer_free(b->prediction);
+    eq_buffer_free(b->noise);
+    eq_buffer_free(b->history);
+    eq_buffer_free(b->h);
+}
+
+static eq_status allocate_buffers(eq_context *ctx, const eq_sampling *s, buffers *b)
+{
+    size_t n = (size_t)s->n, count = image_count(s), history = (size_t)s->plan->sampler->history;
+    size_t outputs = count / (size_t)s->channels * (size_t)s->output_channels;
+    *b = (buffers){0};
+    b->input = eq_buffer_new(n * count * sizeof(float));
+    b->prediction = eq_buffer_new(n * outputs * sizeof(float));
+    b->noise = eq_buffer_new(n * count * sizeof(float));
+    b->history = eq_buffer_new(n * history * count * sizeof(float));
+    bool complete = b->input && b->prediction && b->noise && b->history;
+    if (s->hook.apply) {
+        b->h = eq_buffer_new(n * (size_t)eq_denoiser_h_count(s->denoiser) * sizeof(float));
+        complete = complete && b->h;
+    }
+    if (complete)
+        return EQ_OK;
+    free_buffers(b);
+    return eq_fail_memory(ctx, "the images being sampled");
+}
+
+static bool all_finite(const float *x, size_t count)
+{
+    /* x - x is 0 for finite numbers only; summed, it vectorises. */
+    float sum = 0;
+#pragma omp parallel for simd reduction(+ : sum) schedule(static)
+    for (size_t i = 0; i < count; i++)
+        sum += x[i] - x[i];
+    return sum == 0;
+}
+
+/* The network at call i, through the hook if it is active. */
+static eq_status predict(const eq_sampling *s, int i, const float *input, buffers *b)
+{
+    const eq_plan_call *call = &s->plan->call[i];
+    float timestep = (float)call->timestep;
+    if (!s->hook.apply || !s->hook.active(s->hook.user, call->step))
+        return eq_denoiser_run(s->denoiser, input, timestep, b->prediction);
+    int t = (int)call->timestep;
+    EQ_TRY(eq_denoiser_encode(s->denoiser, input, timestep, b->h));
+    EQ_TRY(s->hook.apply(s->hook.user, call->step, call->timestep, s->plan->schedule->betas[t], b->h));
+    return eq_denoiser_decode(s->denoiser, input, timestep, b->h, b->prediction);
+}
+
+static void step_images(const eq_sampling *s, int i, float *x, buffers *b)
+{
+    size_t count = image_count(s), outputs = count / (size_t)s->channels * (size_t)s->output_channels;
+    size_t history = (size_t)s->plan->sampler->history;
+    bool noisy = s->plan->call[i].noise_scale != 0;
+#pragma omp parallel for schedule(static)
+    for (int64_t k = 0; k < s->n; k++) {
+        float *noise = b->noise + (size_t)k * count;
+        if (noisy) {
+            eq_rng rng = eq_rng_make(s->seed, (uint64_t)image_index(s, k), (uint32_t)i + 1);
+            eq_rng_normals(&rng, noise, count);
+        }
+        eq_sampler_step(s->plan, i,
+                        &(eq_step){.pixels = count / (size_t)s->channels,
+                                   .channels = s->channels,
+                                   .output_channels = s->output_channels,
+                                   .x = x + (size_t)k * count,
+                                   .output = b->prediction + (size_t)k * outputs,
+                                   .noise = noisy ? noise : NULL,
+                                   .history = history ? b->history + (size_t)k * history * count : NULL});
+    }
+}
+
+static eq_status run_calls(eq_context *ctx, const eq_sampling *s, float *x, buffers *b)
+{
+    size_t total = (size_t)s->n * image_count(s);
+    for (int i = 0; i < s->plan->calls; i++) {
+        float scale = (float)s->plan->call[i].input_scale;
+        const float *input = x;
+        if (scale != 1.0f) {
+            for (size_t k = 0; k < total; k++)
+                b->input[k] = x[k] * scale;
+            input = b->input;
+        }
+        EQ_TRY(predict(s, i, input, b));
+        step_images(s, i, x, b);
+        if (!all_finite(x, total))
+            return eq_fail(
+                ctx, EQ_FAILED,
+                "sampling met a number that is not finite at step %d of %d (timestep %g); try --dtype f32 or "
+                "a lower --strength",
+                s->plan->call[i].step + 1, s->plan->steps, s->plan->call[i].timestep);
+        if (s->progress)
+            s->progress(s->progress_user, s->plan->call[i].step + 1, s->plan->steps);
+    }
+    return EQ_OK;
+}
+
+eq_status eq_sample(eq_context *ctx, const eq_sampling *s, float *x)
+{
+    buffers b;
+    EQ_TRY(allocate_buffers(ctx, s, &b));
+    size_t count = image_count(s);
+    float scale = (float)s->plan->init_noise_scale;
+#pragma omp parallel for schedule(static)
+    for (int64_t k = 0; k < s->n; k++) {
+        float *image = x + (size_t)k * count;
+        eq_initial_noise(s->seed, image_index(s, k), image, count);
+        for (size_t j = 0; j < count; j++)
+            image[j] *= scale;
+    }
+    eq_status status = run_calls(ctx, s, x, &b);
+    free_buffers(&b);
+    return status;
+}

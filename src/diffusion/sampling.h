@@ -1,0 +1,39 @@
+/* The one sampling loop: from noise to images, all N in lock-step, with a hook on h between encode and decode. */
+#ifndef EQ_DIFFUSION_SAMPLING_H
+#define EQ_DIFFUSION_SAMPLING_H
+
+#include "diffusion/denoiser.h"
+#include "diffusion/sampler.h"
+
+/* What guidance plugs in. `user` is passed through. */
+typedef struct eq_h_hook {
+    void *user;
+    /* Whether h is wanted at this step; where it is not, encode and decode run without a stop. */
+    bool (*active)(const void *user, int step);
+    /* h: [n, h', w', c], to read and to change. beta: of the timestep. */
+    eq_status (*apply)(void *user, int step, double timestep, double beta, float *h);
+} eq_h_hook;
+
+typedef void (*eq_step_fn)(void *user, int steps_done, int steps);
+
+typedef struct eq_sampling {
+    eq_denoiser *denoiser; /* of n images */
+    const eq_plan *plan;
+    int64_t n;
+    int height, width, channels;
+    int output_channels; /* of the network */
+    uint64_t seed;
+    const int64_t *indices; /* [n] image numbers that key the noise; NULL: first_index, first_index + 1, ... */
+    int64_t first_index;
+    eq_h_hook hook;      /* apply NULL: none */
+    eq_step_fn progress; /* may be NULL */
+    void *progress_user;
+} eq_sampling;
+
+/* x: [n, height, width, channels] out. A number that is not finite stops the run with EQ_FAILED and names the step. */
+eq_status eq_sample(eq_context *ctx, const eq_sampling *sampling, float *x);
+
+/* The first noise of image number `index`. noise: [count] out. */
+void eq_initial_noise(uint64_t seed, int64_t index, float *noise, size_t count);
+
+#endif
