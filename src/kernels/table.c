@@ -3,10 +3,33 @@
 #include "kernels/ref/ref.h"
 
 static const eq_kernel *const table[] = {
-    &eq_ref_activation, &eq_ref_activation_grad, &eq_ref_add,        &eq_ref_constant,
-    &eq_ref_sum_to,     &eq_ref_broadcast_to,    &eq_ref_cast,       &eq_ref_scale,
-    &eq_ref_concat,     &eq_ref_slice,           &eq_ref_slice_grad, &eq_ref_permute,
-    &eq_ref_upsample,   &eq_ref_upsample_grad,
+    /* clang-format off */
+    &eq_ref_activation,
+    &eq_ref_activation_grad,
+    &eq_ref_add,
+    &eq_ref_constant,
+    &eq_ref_sum_to,
+    &eq_ref_broadcast_to,
+    &eq_ref_cast,
+    &eq_ref_scale,
+    &eq_ref_concat,
+    &eq_ref_slice,
+    &eq_ref_slice_grad,
+    &eq_ref_permute,
+    &eq_ref_upsample,
+    &eq_ref_upsample_grad,
+    &eq_ref_conv2d,
+    &eq_ref_conv2d_grad_input,
+    &eq_ref_conv2d_grad_weight,
+    &eq_ref_linear,
+    &eq_ref_linear_grad_input,
+    &eq_ref_linear_grad_weight,
+    &eq_ref_group_norm,
+    &eq_ref_group_norm_grad,
+    &eq_ref_timestep_embedding,
+    &eq_ref_mse,
+    &eq_ref_mse_grad,
+    /* clang-format on */
 };
 
 const eq_kernel *const *eq_kernel_table(int *count)

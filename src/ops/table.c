@@ -3,9 +3,34 @@
 #include "ops/ops.h"
 
 static const eq_op *const table[] = {
-    &eq_op_activation, &eq_op_activation_grad, &eq_op_add,     &eq_op_constant, &eq_op_sum_to,     &eq_op_broadcast_to,
-    &eq_op_cast,       &eq_op_scale,           &eq_op_concat,  &eq_op_slice,    &eq_op_slice_grad, &eq_op_permute,
-    &eq_op_upsample,   &eq_op_upsample_grad,   &eq_op_reshape,
+    /* clang-format off */
+    &eq_op_activation,
+    &eq_op_activation_grad,
+    &eq_op_add,
+    &eq_op_constant,
+    &eq_op_sum_to,
+    &eq_op_broadcast_to,
+    &eq_op_cast,
+    &eq_op_scale,
+    &eq_op_concat,
+    &eq_op_slice,
+    &eq_op_slice_grad,
+    &eq_op_permute,
+    &eq_op_upsample,
+    &eq_op_upsample_grad,
+    &eq_op_reshape,
+    &eq_op_conv2d,
+    &eq_op_conv2d_grad_input,
+    &eq_op_conv2d_grad_weight,
+    &eq_op_linear,
+    &eq_op_linear_grad_input,
+    &eq_op_linear_grad_weight,
+    &eq_op_group_norm,
+    &eq_op_group_norm_grad,
+    &eq_op_timestep_embedding,
+    &eq_op_mse,
+    &eq_op_mse_grad,
+    /* clang-format on */
 };
 
 const eq_op *const *eq_op_table(int *count)

@@ -19,5 +19,16 @@ extern const eq_op eq_op_permute;
 extern const eq_op eq_op_upsample;
 extern const eq_op eq_op_upsample_grad;
 extern const eq_op eq_op_reshape;
+extern const eq_op eq_op_conv2d;
+extern const eq_op eq_op_conv2d_grad_input;
+extern const eq_op eq_op_conv2d_grad_weight;
+extern const eq_op eq_op_linear;
+extern const eq_op eq_op_linear_grad_input;
+extern const eq_op eq_op_linear_grad_weight;
+extern const eq_op eq_op_group_norm;
+extern const eq_op eq_op_group_norm_grad;
+extern const eq_op eq_op_timestep_embedding;
+extern const eq_op eq_op_mse;
+extern const eq_op eq_op_mse_grad;
 
 #endif

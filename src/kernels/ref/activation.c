@@ -10,7 +10,7 @@ static float sigmoid(float x)
     return 1.0f / (1.0f + expf(-x));
 }
 
-static float activate(eq_activation activation, float x)
+float eq_ref_activate(eq_activation activation, float x)
 {
     switch (activation) {
     case EQ_ACT_SILU: return x * sigmoid(x);
@@ -22,7 +22,7 @@ static float activate(eq_activation activation, float x)
     return x;
 }
 
-static float derivative(eq_activation activation, float x)
+float eq_ref_activation_derivative(eq_activation activation, float x)
 {
     float s;
     switch (activation) {
@@ -43,7 +43,7 @@ static eq_status run_activation(const eq_kernel_env *env, const eq_node *node, v
     float *y = out[0];
     int64_t count = eq_shape_count(eq_shape_at(env->graph, node->in[0]));
     for (int64_t i = 0; i < count; i++)
-        y[i] = activate(node->attr.activation, x[i]);
+        y[i] = eq_ref_activate(node->attr.activation, x[i]);
     return EQ_OK;
 }
 
@@ -55,7 +55,7 @@ static eq_status run_activation_grad(const eq_kernel_env *env, const eq_node *no
     float *dx = out[0];
     int64_t count = eq_shape_count(eq_shape_at(env->graph, node->in[0]));
     for (int64_t i = 0; i < count; i++)
-        dx[i] = dy[i] * derivative(node->attr.activation, x[i]);
+        dx[i] = dy[i] * eq_ref_activation_derivative(node->attr.activation, x[i]);
     return EQ_OK;
 }
 

@@ -19,5 +19,22 @@ extern const eq_kernel eq_ref_slice_grad;
 extern const eq_kernel eq_ref_permute;
 extern const eq_kernel eq_ref_upsample;
 extern const eq_kernel eq_ref_upsample_grad;
+extern const eq_kernel eq_ref_conv2d;
+extern const eq_kernel eq_ref_conv2d_grad_input;
+extern const eq_kernel eq_ref_conv2d_grad_weight;
+extern const eq_kernel eq_ref_linear;
+extern const eq_kernel eq_ref_linear_grad_input;
+extern const eq_kernel eq_ref_linear_grad_weight;
+extern const eq_kernel eq_ref_group_norm;
+extern const eq_kernel eq_ref_group_norm_grad;
+extern const eq_kernel eq_ref_timestep_embedding;
+extern const eq_kernel eq_ref_mse;
+extern const eq_kernel eq_ref_mse_grad;
+
+/* Shared by kernels. */
+float eq_ref_activate(eq_activation activation, float x);
+float eq_ref_activation_derivative(eq_activation activation, float x);
+/* x: [rows, columns]; sum: [columns] */
+void eq_ref_sum_rows(const float *x, int64_t rows, int64_t columns, float *sum);
 
 #endif

@@ -1,0 +1,62 @@
+#include "ops/check.h"
+
+eq_status eq_check_shape(eq_graph *graph, const eq_node *node, int input, const char *name, eq_shape expected)
+{
+    if (node->in[input] == EQ_NONE)
+        return EQ_OK;
+    const eq_shape *found = eq_shape_at(graph, node->in[input]);
+    if (!eq_shape_equal(found, &expected))
+        return eq_graph_fail(graph, node, "%s is %s, expected %s", name, eq_shape_format(found).text,
+                             eq_shape_format(&expected).text);
+    return EQ_OK;
+}
+
+eq_status eq_check_rank(eq_graph *graph, const eq_node *node, int input, const char *name, int min, int max)
+{
+    if (node->in[input] == EQ_NONE)
+        return EQ_OK;
+    const eq_shape *found = eq_shape_at(graph, node->in[input]);
+    if (found->rank >= min && found->rank <= max)
+        return EQ_OK;
+    if (min == max)
+        return eq_graph_fail(graph, node, "%s is %s, expected %d dimensions", name, eq_shape_format(found).text, min);
+    return eq_graph_fail(graph, node, "%s is %s, expected %d to %d dimensions", name, eq_shape_format(found).text, min,
+                         max);
+}
+
+eq_status eq_check_dtype(eq_graph *graph, const eq_node *node, int input, const char *name, eq_dtype expected)
+{
+    if (node->in[input] == EQ_NONE)
+        return EQ_OK;
+    eq_dtype found = eq_info(graph, node->in[input])->dtype;
+    if (found != expected)
+        return eq_graph_fail(graph, node, "%s is %s, expected %s", name, eq_dtype_name(found), eq_dtype_name(expected));
+    return EQ_OK;
+}
+
+eq_status eq_check_activation(eq_graph *graph, const eq_node *node, int input, const char *name)
+{
+    if (node->in[input] == EQ_NONE)
+        return EQ_OK;
+    eq_dtype found = eq_info(graph, node->in[input])->dtype;
+    if (found != EQ_F32 && found != EQ_BF16)
+        return eq_graph_fail(graph, node, "%s is %s, expected f32 or bf16", name, eq_dtype_name(found));
+    return EQ_OK;
+}
+
+eq_status eq_check_param(eq_graph *graph, const eq_node *node, int input, const char *name, eq_shape expected)
+{
+    if (node->in[input] == EQ_NONE)
+        return EQ_OK;
+    eq_dtype found = eq_info(graph, node->in[input])->dtype;
+    if (found != EQ_F32 && found != EQ_BF16 && found != EQ_F16)
+        return eq_graph_fail(graph, node, "%s is %s, expected f32, bf16 or f16", name, eq_dtype_name(found));
+    return eq_check_shape(graph, node, input, name, expected);
+}
+
+eq_status eq_check_not_fused(eq_graph *graph, const eq_node *node)
+{
+    if (node->attr.activation != EQ_ACT_NONE)
+        return eq_graph_fail(graph, node, "has no gradient with a fused activation; fuse after differentiating");
+    return EQ_OK;
+}

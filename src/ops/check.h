@@ -1,0 +1,21 @@
+/* Checks that infer functions share. Each records the fault in the graph, naming the input. Optional inputs that are
+ * not there pass. */
+#ifndef EQ_OPS_CHECK_H
+#define EQ_OPS_CHECK_H
+
+#include "tensor/graph.h"
+
+eq_status eq_check_shape(eq_graph *graph, const eq_node *node, int input, const char *name, eq_shape expected);
+eq_status eq_check_rank(eq_graph *graph, const eq_node *node, int input, const char *name, int min, int max);
+eq_status eq_check_dtype(eq_graph *graph, const eq_node *node, int input, const char *name, eq_dtype expected);
+
+/* An activation: float32 or bfloat16. */
+eq_status eq_check_activation(eq_graph *graph, const eq_node *node, int input, const char *name);
+
+/* A parameter of this shape: float32, bfloat16 or float16. */
+eq_status eq_check_param(eq_graph *graph, const eq_node *node, int input, const char *name, eq_shape expected);
+
+/* For backward functions of ops that may carry a fused activation: those are for inference only. */
+eq_status eq_check_not_fused(eq_graph *graph, const eq_node *node);
+
+#endif
