@@ -1,5 +1,6 @@
 #include "guidance/target.h"
 
+#include <locale.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -137,9 +138,14 @@ eq_status eq_target_format(eq_context *ctx, const eq_target *target, char **text
 {
     size_t size = 0;
     char *buffer = NULL;
-    FILE *out = open_memstream(&buffer, &size);
-    if (out == NULL)
+    locale_t c = newlocale(LC_ALL_MASK, "C", (locale_t)0);
+    FILE *out = c != (locale_t)0 ? open_memstream(&buffer, &size) : NULL;
+    if (out == NULL) {
+        if (c != (locale_t)0)
+            freelocale(c);
         return eq_fail_memory(ctx, "a target's text");
+    }
+    locale_t before = uselocale(c); /* a decimal point, whatever the program's locale */
     for (int i = 0; i < target->attribute_count; i++)
         fprintf(out, i > 0 ? "*%s" : "%s", target->attributes[i].name);
     for (int cell = 0; cell < target->cells; cell++) {
@@ -150,6 +156,8 @@ eq_status eq_target_format(eq_context *ctx, const eq_target *target, char **text
         }
         fprintf(out, ":%.10g", target->p[cell]);
     }
+    uselocale(before);
+    freelocale(c);
     bool failed = ferror(out);
     if (fclose(out) != 0 || failed) {
         free(buffer);

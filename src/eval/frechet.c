@@ -1,0 +1,162 @@
+#include "eval/frechet.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cblas.h>
+#include <lapacke.h>
+
+enum { CHUNK = 256 };
+
+eq_status eq_moments_new(eq_context *ctx, int d, eq_moments *out)
+{
+    if (d < 1 || d > EQ_FEATURES_MAX)
+        return eq_fail(ctx, EQ_BAD_USAGE, "features of dimension %d; 1 to %d are possible", d, EQ_FEATURES_MAX);
+    size_t width = (size_t)d;
+    eq_moments moments = {.d = d};
+    moments.mean = calloc(width, sizeof(double));
+    moments.scatter = calloc(width * width, sizeof(double));
+    moments.rows = calloc(width * (CHUNK + 1), sizeof(double));
+    if (moments.mean == NULL || moments.scatter == NULL || moments.rows == NULL) {
+        eq_moments_free(&moments);
+        return eq_fail_memory(ctx, "a covariance matrix");
+    }
+    *out = moments;
+    return EQ_OK;
+}
+
+void eq_moments_free(eq_moments *moments)
+{
+    if (moments == NULL)
+        return;
+    free(moments->mean);
+    free(moments->scatter);
+    free(moments->rows);
+    *moments = (eq_moments){0};
+}
+
+/* features: [n, d], 1 <= n <= CHUNK, finite. */
+static void add_chunk(eq_moments *m, const float *features, int n)
+{
+    size_t d = (size_t)m->d;
+    double *extra = m->rows + (size_t)n * d; /* the chunk's mean, then its weighted distance from the mean so far */
+    memset(extra, 0, d * sizeof(double));
+    for (size_t i = 0; i < (size_t)n; i++)
+        for (size_t j = 0; j < d; j++)
+            extra[j] += features[i * d + j];
+    for (size_t j = 0; j < d; j++)
+        extra[j] /= n;
+    for (size_t i = 0; i < (size_t)n; i++)
+        for (size_t j = 0; j < d; j++)
+            m->rows[i * d + j] = features[i * d + j] - extra[j];
+    double total = (double)m->n + n, weight = sqrt((double)m->n * n / total);
+    for (size_t j = 0; j < d; j++) {
+        double step = extra[j] - m->mean[j];
+        m->mean[j] += step * (n / total);
+        extra[j] = step * weight;
+    }
+    cblas_dsyrk(CblasRowMajor, CblasLower, CblasTrans, m->d, n + 1, 1, m->rows, m->d, 1, m->scatter, m->d);
+    m->n += n;
+}
+
+eq_status eq_moments_add(eq_context *ctx, eq_moments *moments, const float *features, int n)
+{
+    size_t d = (size_t)moments->d;
+    for (int start = 0; start < n; start += CHUNK) {
+        int count = n - start < CHUNK ? n - start : CHUNK;
+        const float *chunk = features + (size_t)start * d;
+        for (size_t i = 0; i < (size_t)count * d; i++)
+            if (!isfinite(chunk[i]))
+                return eq_fail(ctx, EQ_BAD_INPUT, "feature %zu of vector %zu is %g", i % d, (size_t)start + i / d,
+                               (double)chunk[i]);
+        add_chunk(moments, chunk, count);
+    }
+    return EQ_OK;
+}
+
+/* The covariance as F^T F: factor [rank, d] holds the eigenvectors, each times the root of its eigenvalue, those that
+ * are rounding left out. Allocated; the caller frees it. */
+static eq_status factor_covariance(eq_context *ctx, const eq_moments *m, double **factor, int *rank, double *trace)
+{
+    size_t d = (size_t)m->d;
+    double *vectors = malloc(d * d * sizeof(double)), *values = malloc(d * sizeof(double));
+    if (vectors == NULL || values == NULL) {
+        free(vectors);
+        free(values);
+        return eq_fail_memory(ctx, "the Frechet distance");
+    }
+    *trace = 0;
+    for (size_t i = 0; i < d * d; i++)
+        vectors[i] = m->scatter[i] / (double)(m->n - 1);
+    for (size_t i = 0; i < d; i++)
+        *trace += vectors[i * d + i];
+    /* The lower triangle by rows is the upper one by columns; the eigenvectors come out as rows. */
+    if (LAPACKE_dsyevd(LAPACK_COL_MAJOR, 'V', 'U', m->d, vectors, m->d, values) != 0) {
+        free(vectors);
+        free(values);
+        return eq_fail(ctx, EQ_FAILED, "the eigenvalues of a covariance matrix did not converge");
+    }
+    size_t first = 0; /* eigenvalues ascend */
+    while (first < d && !(values[first] > DBL_EPSILON * (double)d * values[d - 1]))
+        first++;
+    for (size_t i = first; i < d; i++)
+        for (size_t j = 0; j < d; j++)
+            vectors[(i - first) * d + j] = vectors[i * d + j] * sqrt(values[i]);
+    free(values);
+    *factor = vectors;
+    *rank = (int)(d - first);
+    return EQ_OK;
+}
+
+/* The sum of the singular values of F_a F_b^T; factor_a: [rank_a, d], factor_b: [rank_b, d]. */
+static eq_status trace_of_root(eq_context *ctx, const double *factor_a, int rank_a, const double *factor_b, int rank_b,
+                               int d, double *sum)
+{
+    *sum = 0;
+    if (rank_a == 0 || rank_b == 0)
+        return EQ_OK;
+    int rank = rank_a < rank_b ? rank_a : rank_b;
+    double *product = malloc((size_t)rank_a * (size_t)rank_b * sizeof(double)), unused[1];
+    double *singular = malloc((size_t)rank * sizeof(double));
+    eq_status status = EQ_OK;
+    if (product == NULL || singular == NULL) {
+        status = eq_fail_memory(ctx, "the Frechet distance");
+        goto done;
+    }
+    cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, rank_a, rank_b, d, 1, factor_a, d, factor_b, d, 0, product,
+                rank_b);
+    if (LAPACKE_dgesdd(LAPACK_COL_MAJOR, 'N', rank_b, rank_a, product, rank_b, singular, unused, 1, unused, 1) != 0) {
+        status = eq_fail(ctx, EQ_FAILED, "the singular values of a product of covariances did not converge");
+        goto done;
+    }
+    for (int i = 0; i < rank; i++)
+        *sum += singular[i];
+done:
+    free(product);
+    free(singular);
+    return status;
+}
+
+eq_status eq_frechet_distance(eq_context *ctx, const eq_moments *a, const eq_moments *b, double *distance)
+{
+    if (a->d != b->d)
+        return eq_fail(ctx, EQ_BAD_USAGE, "Frechet distance between features of dimension %d and %d", a->d, b->d);
+    if (a->n < 2 || b->n < 2)
+        return eq_fail(ctx, EQ_BAD_USAGE, "Frechet distance between sets of %lld and %lld; each needs at least 2",
+                       (long long)a->n, (long long)b->n);
+    double *factor_a = NULL, *factor_b = NULL, trace_a, trace_b, root, means = 0;
+    int rank_a, rank_b;
+    eq_status status;
+    EQ_TRY_GOTO(status, factor_covariance(ctx, a, &factor_a, &rank_a, &trace_a), done);
+    EQ_TRY_GOTO(status, factor_covariance(ctx, b, &factor_b, &rank_b, &trace_b), done);
+    EQ_TRY_GOTO(status, trace_of_root(ctx, factor_a, rank_a, factor_b, rank_b, a->d, &root), done);
+    for (int i = 0; i < a->d; i++)
+        means += (a->mean[i] - b->mean[i]) * (a->mean[i] - b->mean[i]);
+    *distance = fmax(means + trace_a + trace_b - 2 * root, 0);
+done:
+    free(factor_a);
+    free(factor_b);
+    return status;
+}
