@@ -1,0 +1,127 @@
+#include "io/tensor_file.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/path.h"
+#include "io/safetensors.h"
+
+eq_status eq_tensor_file_start(eq_context *ctx, const char *path, eq_tensor_file *out)
+{
+    *out = (eq_tensor_file){.path = strdup(path)};
+    return out->path ? EQ_OK : eq_fail_memory(ctx, "a file name");
+}
+
+/* Makes room for one more element; capacities are powers of two, so that none need be kept. */
+static eq_status grow(eq_context *ctx, void *array, size_t count, size_t element)
+{
+    if (count & (count - 1))
+        return EQ_OK;
+    void *old;
+    memcpy(&old, array, sizeof old);
+    void *grown = realloc(old, (count ? count * 2 : 1) * element);
+    if (!grown)
+        return eq_fail_memory(ctx, "a list of tensors");
+    memcpy(array, &grown, sizeof grown);
+    return EQ_OK;
+}
+
+eq_status eq_tensor_file_add(eq_context *ctx, eq_tensor_file *file, const char *name, const eq_tensor *tensor)
+{
+    EQ_TRY(grow(ctx, &file->entries, file->count, sizeof *file->entries));
+    char *copy = strdup(name);
+    if (!copy)
+        return eq_fail_memory(ctx, "a tensor's name");
+    file->entries[file->count++] = (eq_named_tensor){copy, *tensor};
+    return EQ_OK;
+}
+
+eq_status eq_tensor_file_add_metadata(eq_context *ctx, eq_tensor_file *file, const char *key, const char *value)
+{
+    EQ_TRY(grow(ctx, &file->metadata, file->metadata_count, sizeof *file->metadata));
+    eq_metadata pair = {strdup(key), strdup(value)};
+    if (!pair.key || !pair.value) {
+        free((char *)pair.key);
+        free((char *)pair.value);
+        return eq_fail_memory(ctx, "metadata");
+    }
+    file->metadata[file->metadata_count++] = pair;
+    return EQ_OK;
+}
+
+static int compare_entries(const void *a, const void *b)
+{
+    return strcmp(((const eq_named_tensor *)a)->name, ((const eq_named_tensor *)b)->name);
+}
+
+eq_status eq_tensor_file_finish(eq_context *ctx, eq_tensor_file *file)
+{
+    if (file->count > 1)
+        qsort(file->entries, file->count, sizeof *file->entries, compare_entries);
+    for (size_t i = 1; i < file->count; i++)
+        if (strcmp(file->entries[i - 1].name, file->entries[i].name) == 0)
+            return eq_fail(ctx, EQ_BAD_INPUT, "%s: the tensor \"%s\" occurs twice", file->path, file->entries[i].name);
+    return EQ_OK;
+}
+
+eq_status eq_tensor_file_open(eq_context *ctx, const char *path, eq_tensor_file *out)
+{
+    if (eq_path_has_extension(path, ".index.json"))
+        return eq_safetensors_open_shards(ctx, path, out);
+    return eq_safetensors_open(ctx, path, out);
+}
+
+eq_status eq_tensor_file_from_memory(eq_context *ctx, const uint8_t *bytes, size_t size, const char *name,
+                                     eq_tensor_file *out)
+{
+    return eq_safetensors_from_memory(ctx, bytes, size, name, out);
+}
+
+void eq_tensor_file_close(eq_tensor_file *file)
+{
+    if (!file)
+        return;
+    for (size_t i = 0; i < file->count; i++)
+        free((char *)file->entries[i].name);
+    for (size_t i = 0; i < file->metadata_count; i++) {
+        free((char *)file->metadata[i].key);
+        free((char *)file->metadata[i].value);
+    }
+    free(file->entries);
+    free(file->metadata);
+    free(file->path);
+    if (file->release)
+        file->release(file->owner);
+    *file = (eq_tensor_file){0};
+}
+
+const eq_tensor *eq_tensor_file_find(const eq_tensor_file *file, const char *name)
+{
+    if (file->count == 0)
+        return NULL;
+    eq_named_tensor wanted = {.name = name};
+    const eq_named_tensor *entry = bsearch(&wanted, file->entries, file->count, sizeof *file->entries, compare_entries);
+    return entry ? &entry->tensor : NULL;
+}
+
+const char *eq_tensor_file_metadata(const eq_tensor_file *file, const char *key)
+{
+    for (size_t i = 0; i < file->metadata_count; i++)
+        if (strcmp(file->metadata[i].key, key) == 0)
+            return file->metadata[i].value;
+    return NULL;
+}
+
+eq_status eq_tensor_file_get(eq_context *ctx, const eq_tensor_file *file, const char *name, eq_shape shape,
+                             eq_tensor *out)
+{
+    const eq_tensor *tensor = eq_tensor_file_find(file, name);
+    if (!tensor)
+        return eq_fail(ctx, EQ_BAD_INPUT, "%s: the tensor \"%s\" is missing; is this the right file for this model?",
+                       file->path, name);
+    if (!eq_shape_equal(&tensor->shape, &shape))
+        return eq_fail(ctx, EQ_BAD_INPUT, "%s: the tensor \"%s\" should have the shape %s, found %s", file->path, name,
+                       eq_shape_format(&shape).text, eq_shape_format(&tensor->shape).text);
+    *out = *tensor;
+    return EQ_OK;
+}

@@ -1,0 +1,51 @@
+/* Named tensors from a file, whatever its container. */
+#ifndef EQ_IO_TENSOR_FILE_H
+#define EQ_IO_TENSOR_FILE_H
+
+#include "tensor/tensor.h"
+
+typedef struct eq_named_tensor {
+    const char *name;
+    eq_tensor tensor;
+} eq_named_tensor;
+
+typedef struct eq_metadata {
+    const char *key, *value;
+} eq_metadata;
+
+/* entries: [count] sorted by name, names unique; metadata: [metadata_count] in the file's order. The strings and
+ * arrays belong to the structure. The tensors' data are read-only (they may lie in a mapped file), aligned to their
+ * elements, and valid until eq_tensor_file_close: they belong to `owner`, which `release` gives up. */
+typedef struct eq_tensor_file {
+    char *path;
+    size_t count;
+    eq_named_tensor *entries;
+    size_t metadata_count;
+    eq_metadata *metadata;
+    void *owner;
+    void (*release)(void *owner);
+} eq_tensor_file;
+
+/* Opens a safetensors file, or a "*.index.json" with its safetensors shards. */
+eq_status eq_tensor_file_open(eq_context *ctx, const char *path, eq_tensor_file *out);
+/* Reads one file's content from memory, which must stay as it is until the close; `name` stands for the file. */
+eq_status eq_tensor_file_from_memory(eq_context *ctx, const uint8_t *bytes, size_t size, const char *name,
+                                     eq_tensor_file *out);
+void eq_tensor_file_close(eq_tensor_file *file);
+
+/* NULL when there is none of that name. */
+const eq_tensor *eq_tensor_file_find(const eq_tensor_file *file, const char *name);
+const char *eq_tensor_file_metadata(const eq_tensor_file *file, const char *key);
+
+/* The tensor that must be there, with that shape; EQ_BAD_INPUT names file, tensor, and both shapes. */
+eq_status eq_tensor_file_get(eq_context *ctx, const eq_tensor_file *file, const char *name, eq_shape shape,
+                             eq_tensor *out);
+
+/* For readers of containers. Start names the file; add copies names; finish sorts, and refuses repeated names. After
+ * a failure eq_tensor_file_close cleans up. */
+eq_status eq_tensor_file_start(eq_context *ctx, const char *path, eq_tensor_file *out);
+eq_status eq_tensor_file_add(eq_context *ctx, eq_tensor_file *file, const char *name, const eq_tensor *tensor);
+eq_status eq_tensor_file_add_metadata(eq_context *ctx, eq_tensor_file *file, const char *key, const char *value);
+eq_status eq_tensor_file_finish(eq_context *ctx, eq_tensor_file *file);
+
+#endif
