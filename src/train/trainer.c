@@ -1,9 +1,11 @@
 #include "train/trainer.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/memory.h"
+#include "io/safetensors.h"
 #include "ops/autodiff.h"
 
 /* Binds the gradient of each parameter to its place in the flat array. */
@@ -93,4 +95,56 @@ void eq_trainer_swap_average(eq_trainer *trainer)
         parameters[i] = average[i];
         average[i] = kept;
     }
+}
+
+/* The flat arrays of a checkpoint: one tensor each. */
+enum { CHECKPOINT_ARRAYS = 4 };
+
+static void checkpoint_arrays(const eq_trainer *trainer, eq_named_tensor arrays[CHECKPOINT_ARRAYS])
+{
+    eq_shape shape = eq_shape_of(trainer->params->total);
+    const eq_optimiser *o = &trainer->optimiser;
+    arrays[0] = (eq_named_tensor){"parameters", {EQ_F32, shape, trainer->params->storage}};
+    arrays[1] = (eq_named_tensor){"first_moment", {EQ_F32, shape, o->first_moment}};
+    arrays[2] = (eq_named_tensor){"second_moment", {EQ_F32, shape, o->second_moment}};
+    arrays[3] = (eq_named_tensor){"average", {EQ_F32, shape, o->average}};
+}
+
+eq_status eq_trainer_save(const eq_trainer *trainer, const char *path, const char *settings)
+{
+    eq_named_tensor arrays[CHECKPOINT_ARRAYS];
+    checkpoint_arrays(trainer, arrays);
+    char step[32];
+    snprintf(step, sizeof step, "%lld", (long long)trainer->optimiser.step);
+    eq_metadata metadata[] = {{"step", step}, {"settings", settings ? settings : ""}};
+    return eq_safetensors_write(trainer->ctx, path, arrays, CHECKPOINT_ARRAYS, metadata, 2);
+}
+
+static eq_status restore(eq_trainer *trainer, const eq_tensor_file *file, const char *settings)
+{
+    const char *step = eq_tensor_file_metadata(file, "step"), *theirs = eq_tensor_file_metadata(file, "settings");
+    if (!step || !theirs)
+        return eq_fail(trainer->ctx, EQ_BAD_INPUT, "%s: not a training checkpoint", file->path);
+    if (strcmp(theirs, settings ? settings : "") != 0)
+        return eq_fail(trainer->ctx, EQ_BAD_INPUT,
+                       "%s: was made with other settings (%s, now %s); use the same, or another --out", file->path,
+                       theirs, settings ? settings : "");
+    eq_named_tensor arrays[CHECKPOINT_ARRAYS];
+    checkpoint_arrays(trainer, arrays);
+    for (int i = 0; i < CHECKPOINT_ARRAYS; i++) {
+        eq_tensor found;
+        EQ_TRY(eq_tensor_file_get(trainer->ctx, file, arrays[i].name, &arrays[i].tensor.shape, &found));
+        eq_tensor_to_f32(&found, arrays[i].tensor.data);
+    }
+    trainer->optimiser.step = strtoll(step, NULL, 10);
+    return EQ_OK;
+}
+
+eq_status eq_trainer_load(eq_trainer *trainer, const char *path, const char *settings)
+{
+    eq_tensor_file file;
+    EQ_TRY(eq_tensor_file_open(trainer->ctx, path, &file));
+    eq_status status = restore(trainer, &file, settings);
+    eq_tensor_file_close(&file);
+    return status;
 }

@@ -1,0 +1,124 @@
+#include "diffusion/model.h"
+
+#include <stdlib.h>
+
+#include "base/file.h"
+#include "base/hash.h"
+#include "base/path.h"
+#include "models/diffusers_unet.h"
+#include "models/weights.h"
+
+/* Attention parameters as newer diffusers versions name them. */
+static const eq_name_alias attention_aliases[] = {
+    {".query.", ".to_q."}, {".key.", ".to_k."}, {".value.", ".to_v."}, {".proj_attn.", ".to_out.0."}, {NULL, NULL}};
+
+static const char weights_name[] = "unet/diffusion_pytorch_model.safetensors";
+
+static eq_status find_h_shape(eq_context *ctx, eq_model *model)
+{
+    eq_graph *graph = eq_graph_new(ctx, EQ_F32);
+    if (!graph)
+        return eq_fail_memory(ctx, "a graph");
+    eq_unet unet;
+    int side = model->unet.sample_size;
+    eq_status status = eq_unet_build(&(eq_builder){graph, model->params}, &model->unet, 1, side, side, &unet);
+    if (status == EQ_OK) {
+        const int64_t *d = eq_shape_at(graph, unet.h)->dim;
+        model->h_shape = eq_shape_of(d[1], d[2], d[3]);
+    }
+    eq_graph_free(graph);
+    return status;
+}
+
+static eq_status open_weights(eq_context *ctx, eq_model *model, const char *path)
+{
+    EQ_TRY(eq_tensor_file_open(ctx, path, &model->weights));
+    EQ_TRY(eq_weights_load(ctx, model->params, &model->weights, attention_aliases));
+    return eq_sha256_file(ctx, path, model->hash);
+}
+
+static eq_status open_parts(eq_context *ctx, const char *folder, eq_model *out)
+{
+    char *config = eq_path_join(folder, "unet/config.json");
+    char *scheduler = eq_path_join(folder, "scheduler/scheduler_config.json");
+    char *weights = eq_path_join(folder, weights_name);
+    eq_status status = EQ_OK;
+    out->folder = strdup(folder);
+    out->params = eq_params_new(ctx);
+    if (!config || !scheduler || !weights || !out->folder || !out->params)
+        status = eq_fail_memory(ctx, "a model");
+    if (status == EQ_OK && !eq_path_is_folder(folder))
+        status = eq_fail(ctx, EQ_BAD_INPUT, "%s: no such model folder", folder);
+    if (status == EQ_OK)
+        status = eq_unet_config_read(ctx, config, &out->unet);
+    if (status == EQ_OK)
+        status = eq_schedule_read(ctx, scheduler, &out->schedule);
+    if (status == EQ_OK)
+        status = eq_unet_declare(out->params, &out->unet);
+    if (status == EQ_OK)
+        status = open_weights(ctx, out, weights);
+    if (status == EQ_OK)
+        status = find_h_shape(ctx, out);
+    free(config);
+    free(scheduler);
+    free(weights);
+    return status;
+}
+
+eq_status eq_model_open(eq_context *ctx, const char *folder, eq_model *out)
+{
+    *out = (eq_model){0};
+    eq_status status = open_parts(ctx, folder, out);
+    if (status != EQ_OK)
+        eq_model_close(out);
+    return status;
+}
+
+void eq_model_close(eq_model *model)
+{
+    eq_params_free(model->params);
+    eq_tensor_file_close(&model->weights);
+    eq_schedule_free(&model->schedule);
+    free(model->folder);
+    *model = (eq_model){0};
+}
+
+static const char index_text[] = "{\n"
+                                 "  \"_class_name\": \"DDIMPipeline\",\n"
+                                 "  \"_diffusers_version\": \"0.14.0\",\n"
+                                 "  \"unet\": [\"diffusers\", \"UNet2DModel\"],\n"
+                                 "  \"scheduler\": [\"diffusers\", \"DDIMScheduler\"]\n"
+                                 "}\n";
+
+/* The index comes last: where it stands, the
+ * folder is complete. */
+eq_status eq_model_save(eq_context *ctx, const char *folder, const eq_unet_config *unet, const eq_params *params,
+                        const eq_schedule *schedule, eq_dtype dtype)
+{
+    char *unet_folder = eq_path_join(folder, "unet"), *scheduler_folder = eq_path_join(folder, "scheduler");
+    char *config = eq_path_join(folder, "unet/config.json"), *weights = eq_path_join(folder, weights_name);
+    char *scheduler = eq_path_join(folder, "scheduler/scheduler_config.json");
+    char *index = eq_path_join(folder, "model_index.json");
+    eq_status status = EQ_OK;
+    if (!unet_folder || !scheduler_folder || !config || !weights || !scheduler || !index)
+        status = eq_fail_memory(ctx, "paths");
+    if (status == EQ_OK)
+        status = eq_make_folders(ctx, unet_folder);
+    if (status == EQ_OK)
+        status = eq_make_folders(ctx, scheduler_folder);
+    if (status == EQ_OK)
+        status = eq_weights_save(ctx, params, weights, dtype, &(eq_metadata){"format", "pt"}, 1);
+    if (status == EQ_OK)
+        status = eq_unet_config_write(ctx, config, unet);
+    if (status == EQ_OK)
+        status = eq_schedule_write(ctx, scheduler, schedule);
+    if (status == EQ_OK)
+        status = eq_file_write(ctx, index, index_text, strlen(index_text));
+    free(unet_folder);
+    free(scheduler_folder);
+    free(config);
+    free(weights);
+    free(scheduler);
+    free(index);
+    return status;
+}
