@@ -1,9 +1,13 @@
 /* One row a kernel, the fastest backends first. */
 #include "kernels/kernel.h"
+
+#include "kernels/cpu/cpu.h"
 #include "kernels/ref/ref.h"
 
 static const eq_kernel *const table[] = {
     /* clang-format off */
+    &eq_cpu_group_norm,
+    &eq_cpu_group_norm_grad,
     &eq_ref_activation,
     &eq_ref_activation_grad,
     &eq_ref_add,
