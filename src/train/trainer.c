@@ -133,7 +133,7 @@ static eq_status restore(eq_trainer *trainer, const eq_tensor_file *file, const 
     checkpoint_arrays(trainer, arrays);
     for (int i = 0; i < CHECKPOINT_ARRAYS; i++) {
         eq_tensor found;
-        EQ_TRY(eq_tensor_file_get(trainer->ctx, file, arrays[i].name, &arrays[i].tensor.shape, &found));
+        EQ_TRY(eq_tensor_file_get(trainer->ctx, file, arrays[i].name, arrays[i].tensor.shape, &found));
         eq_tensor_to_f32(&found, arrays[i].tensor.data);
     }
     trainer->optimiser.step = strtoll(step, NULL, 10);
