@@ -16,6 +16,8 @@ static const eq_kernel *const table[] = {
     &eq_ref_broadcast_to,
     &eq_ref_cast,
     &eq_ref_scale,
+    &eq_ref_scale_shift,
+    &eq_ref_scale_shift_grad,
     &eq_ref_concat,
     &eq_ref_slice,
     &eq_ref_slice_grad,

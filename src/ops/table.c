@@ -19,6 +19,8 @@ static const eq_op *const table[] = {
     &eq_op_upsample,
     &eq_op_upsample_grad,
     &eq_op_reshape,
+    &eq_op_scale_shift,
+    &eq_op_scale_shift_grad,
     &eq_op_conv2d,
     &eq_op_conv2d_grad_input,
     &eq_op_conv2d_grad_weight,

@@ -19,6 +19,8 @@ extern const eq_op eq_op_permute;
 extern const eq_op eq_op_upsample;
 extern const eq_op eq_op_upsample_grad;
 extern const eq_op eq_op_reshape;
+extern const eq_op eq_op_scale_shift;
+extern const eq_op eq_op_scale_shift_grad;
 extern const eq_op eq_op_conv2d;
 extern const eq_op eq_op_conv2d_grad_input;
 extern const eq_op eq_op_conv2d_grad_weight;

@@ -13,6 +13,8 @@ extern const eq_kernel eq_ref_sum_to;
 extern const eq_kernel eq_ref_broadcast_to;
 extern const eq_kernel eq_ref_cast;
 extern const eq_kernel eq_ref_scale;
+extern const eq_kernel eq_ref_scale_shift;
+extern const eq_kernel eq_ref_scale_shift_grad;
 extern const eq_kernel eq_ref_concat;
 extern const eq_kernel eq_ref_slice;
 extern const eq_kernel eq_ref_slice_grad;
