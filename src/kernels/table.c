@@ -35,6 +35,15 @@ static const eq_kernel *const table[] = {
     &eq_ref_timestep_embedding,
     &eq_ref_mse,
     &eq_ref_mse_grad,
+    &eq_ref_matmul,
+    &eq_ref_attention,
+    &eq_ref_attention_grad,
+    &eq_ref_layer_norm,
+    &eq_ref_layer_norm_grad,
+    &eq_ref_embedding,
+    &eq_ref_embedding_grad,
+    &eq_ref_cross_entropy,
+    &eq_ref_cross_entropy_grad,
     /* clang-format on */
 };
 

@@ -32,6 +32,15 @@ static const eq_op *const table[] = {
     &eq_op_timestep_embedding,
     &eq_op_mse,
     &eq_op_mse_grad,
+    &eq_op_matmul,
+    &eq_op_attention,
+    &eq_op_attention_grad,
+    &eq_op_layer_norm,
+    &eq_op_layer_norm_grad,
+    &eq_op_embedding,
+    &eq_op_embedding_grad,
+    &eq_op_cross_entropy,
+    &eq_op_cross_entropy_grad,
     /* clang-format on */
 };
 

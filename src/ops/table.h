@@ -32,5 +32,14 @@ extern const eq_op eq_op_group_norm_grad;
 extern const eq_op eq_op_timestep_embedding;
 extern const eq_op eq_op_mse;
 extern const eq_op eq_op_mse_grad;
+extern const eq_op eq_op_matmul;
+extern const eq_op eq_op_attention;
+extern const eq_op eq_op_attention_grad;
+extern const eq_op eq_op_layer_norm;
+extern const eq_op eq_op_layer_norm_grad;
+extern const eq_op eq_op_embedding;
+extern const eq_op eq_op_embedding_grad;
+extern const eq_op eq_op_cross_entropy;
+extern const eq_op eq_op_cross_entropy_grad;
 
 #endif

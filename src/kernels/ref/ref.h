@@ -32,6 +32,15 @@ extern const eq_kernel eq_ref_group_norm_grad;
 extern const eq_kernel eq_ref_timestep_embedding;
 extern const eq_kernel eq_ref_mse;
 extern const eq_kernel eq_ref_mse_grad;
+extern const eq_kernel eq_ref_matmul;
+extern const eq_kernel eq_ref_attention;
+extern const eq_kernel eq_ref_attention_grad;
+extern const eq_kernel eq_ref_layer_norm;
+extern const eq_kernel eq_ref_layer_norm_grad;
+extern const eq_kernel eq_ref_embedding;
+extern const eq_kernel eq_ref_embedding_grad;
+extern const eq_kernel eq_ref_cross_entropy;
+extern const eq_kernel eq_ref_cross_entropy_grad;
 
 /* Shared by kernels. */
 float eq_ref_activate(eq_activation activation, float x);
