@@ -1,7 +1,7 @@
 /* Schedules in diffusers' scheduler_config.json. */
 #include "diffusion/schedule.h"
 
-#include <jansson.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,95 +9,12 @@
 #include "base/file.h"
 #include "diffusion/prediction.h"
 #include "diffusion/timesteps.h"
-
-/* Room for EQ_MAX_TRAIN_TIMESTEPS trained betas. */
-static const size_t max_file_bytes = 16 << 20;
-
-/* The file being read, for messages. */
-typedef struct source {
-    eq_context *ctx;
-    const char *path;
-    const json_t *root;
-} source;
-
-static eq_status wrong(const source *in, const char *key, const char *expected, const json_t *found)
-{
-    char *text = json_dumps(found, JSON_ENCODE_ANY | JSON_COMPACT);
-    eq_status status = eq_fail(in->ctx, EQ_BAD_INPUT, "%s: key \"%s\": expected %s, found %.80s", in->path, key,
-                               expected, text ? text : "something else");
-    free(text);
-    return status;
-}
-
-/* NULL where the key is absent or null, which diffusers takes for absent. */
-static const json_t *get(const source *in, const char *key)
-{
-    const json_t *value = json_object_get(in->root, key);
-    return json_is_null(value) ? NULL : value;
-}
-
-static eq_status read_bool(const source *in, const char *key, bool *out)
-{
-    const json_t *value = get(in, key);
-    if (!value)
-        return EQ_OK;
-    if (!json_is_boolean(value))
-        return wrong(in, key, "true or false", value);
-    *out = json_is_true(value);
-    return EQ_OK;
-}
-
-static eq_status read_int(const source *in, const char *key, int least, int most, int *out)
-{
-    const json_t *value = get(in, key);
-    if (!value)
-        return EQ_OK;
-    json_int_t number = json_integer_value(value);
-    if (!json_is_integer(value) || number < least || number > most) {
-        char expected[64];
-        snprintf(expected, sizeof expected, "a whole number in %d..%d", least, most);
-        return wrong(in, key, expected, value);
-    }
-    *out = (int)number;
-    return EQ_OK;
-}
-
-static eq_status read_number(const source *in, const char *key, double *out)
-{
-    const json_t *value = get(in, key);
-    if (!value)
-        return EQ_OK;
-    if (!json_is_number(value))
-        return wrong(in, key, "a number", value);
-    *out = json_number_value(value);
-    return EQ_OK;
-}
+#include "io/json.h"
 
 typedef struct choice {
     const char *name;
     int value;
 } choice;
-
-static eq_status read_choice(const source *in, const char *key, const choice *choices, size_t count, int *out)
-{
-    const json_t *value = get(in, key);
-    if (!value)
-        return EQ_OK;
-    char expected[256] = "one of";
-    size_t used = strlen(expected);
-    for (size_t i = 0; i < count; i++) {
-        if (json_is_string(value) && strcmp(json_string_value(value), choices[i].name) == 0) {
-            *out = choices[i].value;
-            return EQ_OK;
-        }
-        if (used < sizeof expected)
-            used +=
-                (size_t)snprintf(expected + used, sizeof expected - used, "%s \"%s\"", i ? "," : "", choices[i].name);
-    }
-    return wrong(in, key, expected, value);
-}
-
-#define READ_CHOICE(in, key, choices, out) read_choice(in, key, choices, sizeof(choices) / sizeof(choices)[0], out)
 
 enum { CLASS_DDIM, CLASS_DDPM, CLASS_PNDM };
 
@@ -128,41 +45,85 @@ static const choice spacings[] = {
     {"paper", EQ_SPACING_PAPER},
 };
 
+/* Leaves *out alone where the key is missing or null, which diffusers takes for missing. */
+static eq_status read_choice(eq_context *ctx, const eq_json *json, const char *key, const choice *choices, size_t count,
+                             int *out)
+{
+    const char *found;
+    EQ_TRY(eq_json_string_or(ctx, json, key, NULL, &found));
+    if (!found)
+        return EQ_OK;
+    char names[256] = "";
+    size_t used = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(found, choices[i].name) == 0) {
+            *out = choices[i].value;
+            return EQ_OK;
+        }
+        if (used < sizeof names)
+            used += (size_t)snprintf(names + used, sizeof names - used, "%s\"%s\"", i ? ", " : "", choices[i].name);
+    }
+    return eq_fail(ctx, EQ_BAD_INPUT, "%s: \"%s\" should be one of %s, found \"%.60s\"", json->where, key, names,
+                   found);
+}
+
+#define READ_CHOICE(ctx, json, key, choices, out)                                                                      \
+    read_choice(ctx, json, key, choices, sizeof(choices) / sizeof(choices)[0], out)
+
 /* Settings that would change the numbers and are not implemented: reading them as off would be wrong quietly. */
-static eq_status check_unsupported(const source *in)
+static eq_status check_unsupported(eq_context *ctx, const eq_json *json)
 {
     static const char *const keys[] = {"thresholding", "rescale_betas_zero_snr"};
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
-        bool on = false;
-        EQ_TRY(read_bool(in, keys[i], &on));
+        bool on;
+        EQ_TRY(eq_json_bool_or(ctx, json, keys[i], false, &on));
         if (on)
-            return wrong(in, keys[i], "false (it is not supported)", get(in, keys[i]));
+            return eq_fail(ctx, EQ_BAD_INPUT, "%s: \"%s\" should be false, found true: it is not supported",
+                           json->where, keys[i]);
     }
     return EQ_OK;
 }
 
-static eq_status read_config(const source *in, eq_schedule_config *config)
+static eq_status read_int(eq_context *ctx, const eq_json *json, const char *key, int low, int high, int *value)
+{
+    int64_t found;
+    EQ_TRY(eq_json_int_or(ctx, json, key, *value, low, high, &found));
+    *value = (int)found;
+    return EQ_OK;
+}
+
+static eq_status read_number(eq_context *ctx, const eq_json *json, const char *key, double *value)
+{
+    return eq_json_float_or(ctx, json, key, *value, -INFINITY, INFINITY, value);
+}
+
+static eq_status read_bool(eq_context *ctx, const eq_json *json, const char *key, bool *value)
+{
+    return eq_json_bool_or(ctx, json, key, *value, value);
+}
+
+static eq_status read_config(eq_context *ctx, const eq_json *json, eq_schedule_config *config)
 {
     int class = CLASS_DDIM;
-    EQ_TRY(READ_CHOICE(in, "_class_name", classes, &class));
+    EQ_TRY(READ_CHOICE(ctx, json, "_class_name", classes, &class));
     if (class == CLASS_PNDM) {
         config->clip_sample = false;
         config->set_alpha_to_one = false;
     }
-    int beta_kind = config->beta_kind, prediction = config->prediction;
-    int variance = config->variance, spacing = config->spacing;
-    EQ_TRY(read_int(in, "num_train_timesteps", 1, EQ_MAX_TRAIN_TIMESTEPS, &config->num_train_timesteps));
-    EQ_TRY(READ_CHOICE(in, "beta_schedule", beta_schedules, &beta_kind));
-    EQ_TRY(read_number(in, "beta_start", &config->beta_start));
-    EQ_TRY(read_number(in, "beta_end", &config->beta_end));
-    EQ_TRY(READ_CHOICE(in, "prediction_type", predictions, &prediction));
-    EQ_TRY(READ_CHOICE(in, "variance_type", variances, &variance));
-    EQ_TRY(read_bool(in, "clip_sample", &config->clip_sample));
-    EQ_TRY(read_number(in, "clip_sample_range", &config->clip_sample_range));
-    EQ_TRY(read_bool(in, "set_alpha_to_one", &config->set_alpha_to_one));
-    EQ_TRY(read_int(in, "steps_offset", 0, config->num_train_timesteps - 1, &config->steps_offset));
-    EQ_TRY(READ_CHOICE(in, "timestep_spacing", spacings, &spacing));
-    EQ_TRY(check_unsupported(in));
+    int beta_kind = (int)config->beta_kind, prediction = (int)config->prediction;
+    int variance = (int)config->variance, spacing = (int)config->spacing;
+    EQ_TRY(read_int(ctx, json, "num_train_timesteps", 1, EQ_MAX_TRAIN_TIMESTEPS, &config->num_train_timesteps));
+    EQ_TRY(READ_CHOICE(ctx, json, "beta_schedule", beta_schedules, &beta_kind));
+    EQ_TRY(read_number(ctx, json, "beta_start", &config->beta_start));
+    EQ_TRY(read_number(ctx, json, "beta_end", &config->beta_end));
+    EQ_TRY(READ_CHOICE(ctx, json, "prediction_type", predictions, &prediction));
+    EQ_TRY(READ_CHOICE(ctx, json, "variance_type", variances, &variance));
+    EQ_TRY(read_bool(ctx, json, "clip_sample", &config->clip_sample));
+    EQ_TRY(read_number(ctx, json, "clip_sample_range", &config->clip_sample_range));
+    EQ_TRY(read_bool(ctx, json, "set_alpha_to_one", &config->set_alpha_to_one));
+    EQ_TRY(read_int(ctx, json, "steps_offset", 0, config->num_train_timesteps - 1, &config->steps_offset));
+    EQ_TRY(READ_CHOICE(ctx, json, "timestep_spacing", spacings, &spacing));
+    EQ_TRY(check_unsupported(ctx, json));
     config->beta_kind = (eq_beta_kind)beta_kind;
     config->prediction = (eq_prediction_type)prediction;
     config->variance = (eq_variance_kind)variance;
@@ -171,25 +132,25 @@ static eq_status read_config(const source *in, eq_schedule_config *config)
 }
 
 /* Where "trained_betas" lists betas they replace the schedule by name, as in diffusers. *out is malloc'ed, or NULL. */
-static eq_status read_trained_betas(const source *in, int count, double **out)
+static eq_status read_trained_betas(eq_context *ctx, const eq_json *json, int count, double **out)
 {
     *out = NULL;
-    const json_t *list = get(in, "trained_betas");
-    if (!list)
+    if (!eq_json_has(json, "trained_betas"))
         return EQ_OK;
-    if (!json_is_array(list) || json_array_size(list) != (size_t)count) {
-        char expected[80];
-        snprintf(expected, sizeof expected, "null or a list of %d numbers, one a training timestep", count);
-        return wrong(in, "trained_betas", expected, list);
-    }
+    const json_t *list = json_object_get(json->object, "trained_betas");
+    if (!json_is_array(list) || json_array_size(list) != (size_t)count)
+        return eq_fail(ctx, EQ_BAD_INPUT,
+                       "%s: \"trained_betas\" should be null or %d numbers, one a training timestep, found %zu",
+                       json->where, count, json_array_size(list));
     double *betas = malloc((size_t)count * sizeof *betas);
     if (!betas)
-        return eq_fail_memory(in->ctx, "trained betas");
+        return eq_fail_memory(ctx, "trained betas");
     for (size_t t = 0; t < (size_t)count; t++) {
         const json_t *value = json_array_get(list, t);
         if (!json_is_number(value)) {
             free(betas);
-            return wrong(in, "trained_betas", "numbers only", value);
+            return eq_fail(ctx, EQ_BAD_INPUT, "%s: \"trained_betas\" should hold numbers only, not so at index %zu",
+                           json->where, t);
         }
         betas[t] = json_number_value(value);
     }
@@ -197,45 +158,29 @@ static eq_status read_trained_betas(const source *in, int count, double **out)
     return EQ_OK;
 }
 
-/* A value that reads well but is out of range is the file's fault, not the caller's. */
-static eq_status new_from_file(const source *in, const eq_schedule_config *config, const double *betas,
-                               eq_schedule *out)
+static eq_status read_schedule(eq_context *ctx, const eq_json *json, eq_schedule *out)
 {
-    eq_status status = eq_schedule_new(in->ctx, config, betas, out);
-    if (status != EQ_BAD_USAGE)
-        return status;
-    return eq_fail(in->ctx, EQ_BAD_INPUT, "%s: %s", in->path, in->ctx ? eq_last_error(in->ctx) : "");
-}
-
-static eq_status read_root(const source *in, eq_schedule *out)
-{
-    if (!json_is_object(in->root))
-        return eq_fail(in->ctx, EQ_BAD_INPUT, "%s: expected a JSON object, as in diffusers' scheduler_config.json",
-                       in->path);
     eq_schedule_config config = eq_schedule_config_default();
-    EQ_TRY(read_config(in, &config));
+    EQ_TRY(read_config(ctx, json, &config));
     double *betas;
-    EQ_TRY(read_trained_betas(in, config.num_train_timesteps, &betas));
+    EQ_TRY(read_trained_betas(ctx, json, config.num_train_timesteps, &betas));
     if (betas)
         config.beta_kind = EQ_BETA_TRAINED;
-    eq_status status = new_from_file(in, &config, betas, out);
+    eq_status status = eq_schedule_new(ctx, &config, betas, out);
     free(betas);
+    /* A value that reads well but is out of range is the file's fault, not the caller's. */
+    if (status == EQ_BAD_USAGE)
+        return eq_fail(ctx, EQ_BAD_INPUT, "%s: %s", json->where, ctx ? eq_last_error(ctx) : "");
     return status;
 }
 
 eq_status eq_schedule_read(eq_context *ctx, const char *path, eq_schedule *out)
 {
     memset(out, 0, sizeof *out);
-    uint8_t *bytes;
-    size_t size;
-    EQ_TRY(eq_file_read(ctx, path, max_file_bytes, &bytes, &size));
-    json_error_t error;
-    json_t *root = json_loadb((const char *)bytes, size, JSON_REJECT_DUPLICATES, &error);
-    free(bytes);
-    if (!root)
-        return eq_fail(ctx, EQ_BAD_INPUT, "%s: line %d: %s", path, error.line, error.text);
-    eq_status status = read_root(&(source){.ctx = ctx, .path = path, .root = root}, out);
-    json_decref(root);
+    eq_json json;
+    EQ_TRY(eq_json_read(ctx, path, &json));
+    eq_status status = read_schedule(ctx, &json, out);
+    eq_json_close(&json);
     return status;
 }
 
