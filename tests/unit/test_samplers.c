@@ -53,12 +53,20 @@ static void oracle(const eq_schedule *schedule, double alpha, const float *x0, c
     }
 }
 
+/* As the sampling loop does it, x being the first noise. */
 static void run_with_oracle(const eq_plan *plan, const float *x0, eq_rng *rng, float *x)
 {
-    float output[COUNT], noise[COUNT];
+    enum { MAX_HISTORY = 16 };
+    float input[COUNT], output[COUNT], noise[COUNT], history[MAX_HISTORY * COUNT] = {0};
+    assert_true(plan->sampler->history <= MAX_HISTORY);
+    for (int k = 0; k < COUNT; k++)
+        x[k] *= (float)plan->init_noise_scale;
     for (int i = 0; i < plan->calls; i++) {
-        oracle(plan->schedule, plan->call[i].alpha_cumprod, x0, x, output);
-        bool noisy = plan->call[i].noise_scale > 0;
+        const eq_plan_call *call = &plan->call[i];
+        for (int k = 0; k < COUNT; k++)
+            input[k] = x[k] * (float)call->input_scale;
+        oracle(plan->schedule, call->alpha_cumprod, x0, input, output);
+        bool noisy = call->noise_scale > 0;
         if (noisy)
             eq_rng_normals(rng, noise, COUNT);
         eq_sampler_step(plan, i,
@@ -67,7 +75,8 @@ static void run_with_oracle(const eq_plan *plan, const float *x0, eq_rng *rng, f
                                    .output_channels = CHANNELS,
                                    .x = x,
                                    .output = output,
-                                   .noise = noisy ? noise : NULL});
+                                   .noise = noisy ? noise : NULL,
+                                   .history = plan->sampler->history ? history : NULL});
     }
 }
 
