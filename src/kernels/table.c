@@ -2,10 +2,17 @@
 #include "kernels/kernel.h"
 
 #include "kernels/cpu/cpu.h"
+#include "kernels/onednn/onednn.h"
 #include "kernels/ref/ref.h"
 
 static const eq_kernel *const table[] = {
     /* clang-format off */
+    &eq_onednn_conv2d,
+    &eq_onednn_conv2d_grad_input,
+    &eq_onednn_conv2d_grad_weight,
+    &eq_onednn_linear,
+    &eq_onednn_linear_grad_input,
+    &eq_onednn_linear_grad_weight,
     &eq_cpu_group_norm,
     &eq_cpu_group_norm_grad,
     &eq_ref_activation,

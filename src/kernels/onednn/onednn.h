@@ -8,4 +8,11 @@
 eq_status eq_onednn_open(eq_context *ctx, void **backend);
 void eq_onednn_close(void *backend);
 
+extern const eq_kernel eq_onednn_conv2d;
+extern const eq_kernel eq_onednn_conv2d_grad_input;
+extern const eq_kernel eq_onednn_conv2d_grad_weight;
+extern const eq_kernel eq_onednn_linear;
+extern const eq_kernel eq_onednn_linear_grad_input;
+extern const eq_kernel eq_onednn_linear_grad_weight;
+
 #endif
