@@ -70,14 +70,27 @@ static inline int64_t eq_min_i64(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-/* e^x within 2 ulp for -87.33 <= x <= 88.37; beyond, the value at that bound, never 0 or infinity. NaN stays NaN. */
+/* x kept to -87.33654 <= x <= 88.37. As integers, floats of a sign are ordered by magnitude: two integer minima do what
+ * comparisons that mind NaN do in more. */
+EQ_INLINE float eq_clamp_exponent(float x)
+{
+    const int32_t high = 0x42b0bd71; /* 88.37f */
+    const uint32_t low = 0xc2aeac4f; /* -87.33654f */
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    bits = (int32_t)bits < high ? bits : (uint32_t)high;
+    bits = bits < low ? bits : low;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+/* e^x within 2 ulp for -87.33 <= x <= 88.37; beyond, the value at that bound, never 0 or infinity. NaN counts as
+ * beyond: where it must go on, the caller sees to it. */
 EQ_INLINE float eq_exp(float x)
 {
-    const float low = -87.33654f, high = 88.37f;
     const float log2_e = 1.44269504f, ln2_high = 0.693359375f, ln2_low = -2.12194440e-4f;
     const float magic = 12582912.0f; /* 1.5 * 2^23: adding it rounds to an integer, in the low bits */
-    x = x < low ? low : x;
-    x = x > high ? high : x;
+    x = eq_clamp_exponent(x);
     float shifted = x * log2_e + magic;
     float n = shifted - magic;
     float r = (x - n * ln2_high) - n * ln2_low;
@@ -88,12 +101,12 @@ EQ_INLINE float eq_exp(float x)
     p = p * r + 1.66665767e-1f;
     p = p * r + 0.5f;
     p = p * (r * r) + r + 1.0f;
-    uint32_t bits, power;
-    memcpy(&power, &shifted, sizeof power);
-    memcpy(&bits, &p, sizeof bits);
-    bits += power << 23; /* what `magic` left above is shifted out */
-    memcpy(&p, &bits, sizeof p);
-    return x != x ? x : p;
+    uint32_t bits;
+    float power;
+    memcpy(&bits, &shifted, sizeof bits);
+    bits = (bits << 23) + 0x3f800000u; /* 2^n: what `magic` left above is shifted out */
+    memcpy(&power, &bits, sizeof power);
+    return p * power;
 }
 
 EQ_INLINE float eq_sigmoid(float x)
