@@ -29,6 +29,7 @@ enum { EQ_CALL_ARGUMENTS = 6 };
 /* A primitive, its memory objects and its scratchpad. A zeroed one may be freed. */
 typedef struct eq_call {
     dnnl_primitive_t primitive; /* NULL: nothing to run */
+    dnnl_stream_t stream;       /* borrowed; the program's unless set otherwise */
     dnnl_exec_arg_t args[EQ_CALL_ARGUMENTS + 1];
     int arguments;        /* given at each run */
     int count;            /* the scratchpad included */
@@ -44,6 +45,8 @@ eq_status eq_call_run(const eq_kernel_env *env, const eq_node *node, const eq_ca
 /* Copies from one layout and dtype to another; data: from, to. */
 eq_status eq_reorder_make(const eq_kernel_env *env, const eq_node *node, eq_md_ref from, eq_md_ref to,
                           size_t *scratch_bytes, eq_call *call);
+/* The same from within a parallel region, where the message cannot be set. */
+dnnl_status_t eq_call_execute(const eq_call *call, void *const *data, void *scratch);
 void eq_call_free(eq_call *call);
 
 /* A parameter in another dtype and layout: converted once when parameters are frozen, at each run otherwise. */

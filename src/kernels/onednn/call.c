@@ -54,6 +54,7 @@ eq_status eq_call_make(const eq_kernel_env *env, const eq_node *node, const_dnnl
     dnnl_engine_t engine = ((eq_onednn *)env->onednn)->engine;
     size_t scratchpad_bytes = eq_md_bytes(eq_pd_argument(pd, DNNL_ARG_SCRATCHPAD));
     memset(call, 0, sizeof *call);
+    call->stream = ((eq_onednn *)env->onednn)->stream;
     dnnl_status_t status = dnnl_primitive_create(&call->primitive, pd);
     for (int i = 0; !status && i < count; i++)
         status = add_argument(call, engine, pd, arguments[i]);
@@ -69,19 +70,22 @@ eq_status eq_call_make(const eq_kernel_env *env, const eq_node *node, const_dnnl
     return EQ_OK;
 }
 
+dnnl_status_t eq_call_execute(const eq_call *call, void *const *data, void *scratch)
+{
+    for (int i = 0; i < call->count; i++) {
+        void *handle = i < call->arguments ? data[i] : eq_scratch_at(scratch, call->scratchpad_at);
+        dnnl_status_t status = dnnl_memory_set_data_handle(call->args[i].memory, handle);
+        if (status)
+            return status;
+    }
+    dnnl_status_t status = dnnl_primitive_execute(call->primitive, call->stream, call->count, call->args);
+    return status ? status : dnnl_stream_wait(call->stream);
+}
+
 eq_status eq_call_run(const eq_kernel_env *env, const eq_node *node, const eq_call *call, void *const *data,
                       void *scratch)
 {
-    dnnl_stream_t stream = ((eq_onednn *)env->onednn)->stream;
-    dnnl_status_t status = dnnl_success;
-    for (int i = 0; !status && i < call->count; i++) {
-        void *handle = i < call->arguments ? data[i] : eq_scratch_at(scratch, call->scratchpad_at);
-        status = dnnl_memory_set_data_handle(call->args[i].memory, handle);
-    }
-    if (!status)
-        status = dnnl_primitive_execute(call->primitive, stream, call->count, call->args);
-    if (!status)
-        status = dnnl_stream_wait(stream);
+    dnnl_status_t status = eq_call_execute(call, data, scratch);
     return status ? eq_onednn_fail(env, node, status) : EQ_OK;
 }
 

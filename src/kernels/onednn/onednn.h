@@ -14,5 +14,8 @@ extern const eq_kernel eq_onednn_conv2d_grad_weight;
 extern const eq_kernel eq_onednn_linear;
 extern const eq_kernel eq_onednn_linear_grad_input;
 extern const eq_kernel eq_onednn_linear_grad_weight;
+extern const eq_kernel eq_onednn_matmul;
+extern const eq_kernel eq_onednn_attention;
+extern const eq_kernel eq_onednn_attention_grad;
 
 #endif
