@@ -48,8 +48,8 @@ void eq_adp_push(const eq_adp *adp, int head, double temperature, double step, c
                  float *h, float *work);
 
 /* How far the tempered logits of a head move for a unit step along their own gradient: the sum of
- * the squared norms of the centred rows of W, over (classes - 1) tau^2 (linear heads; for an MLP, of V W with every unit
- * open). */
+ * the squared norms of the centred rows of W, over (classes - 1) tau^2 (linear heads; for an MLP, of V W with every
+ * unit open). */
 double eq_adp_gain(const eq_adp *adp, int head, double temperature);
 
 #endif

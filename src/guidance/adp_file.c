@@ -1,0 +1,240 @@
+#include "guidance/adp_file.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+
+#include "guidance/target.h"
+#include "io/json.h"
+#include "io/safetensors.h"
+
+enum { MAX_HEADS = 1000, MAX_HIDDEN = 1 << 16 };
+static const char format_name[] = "equipoise attribute predictor 1";
+
+/* --- reading --- */
+
+static eq_status read_attribute(eq_context *ctx, const eq_json *json, eq_attribute *out)
+{
+    const char *classes[EQ_ADP_CLASSES];
+    *out = (eq_attribute){0};
+    eq_attribute view = {0};
+    EQ_TRY(eq_json_string(ctx, json, "attribute", &view.name));
+    EQ_TRY(eq_json_strings(ctx, json, "classes", EQ_ADP_CLASSES, classes, &view.classes));
+    if (view.classes < 2)
+        return eq_fail(ctx, EQ_BAD_INPUT, "%s: classes: 2 or more, not %d", json->where, view.classes);
+    view.class_names = classes;
+    return eq_attribute_copy(ctx, &view, out);
+}
+
+static eq_status read_shape(eq_context *ctx, const eq_json *json, eq_shape *out)
+{
+    EQ_TRY(eq_json_ints(ctx, json, "h_shape", 1, 1 << 20, 3, out->dim, &out->rank));
+    int64_t count;
+    if (out->rank != 3 || !eq_shape_checked_count(out, sizeof(float), &count) || count > 1 << 26)
+        return eq_fail(ctx, EQ_BAD_INPUT, "%s: h_shape: [height, width, channels] expected", json->where);
+    return EQ_OK;
+}
+
+static eq_status read_timesteps(eq_context *ctx, const eq_json *json, int64_t *timesteps, int *count)
+{
+    EQ_TRY(eq_json_ints(ctx, json, "timesteps", 0, 1000000, MAX_HEADS, timesteps, count));
+    for (int i = 1; i < *count; i++)
+        if (timesteps[i] <= timesteps[i - 1])
+            return eq_fail(ctx, EQ_BAD_INPUT, "%s: timesteps must ascend, but %lld follows %lld", json->where,
+                           (long long)timesteps[i], (long long)timesteps[i - 1]);
+    return *count > 0 ? EQ_OK : eq_fail(ctx, EQ_BAD_INPUT, "%s: timesteps: none", json->where);
+}
+
+/* Optional array of one number a head; *out stays NULL where it is not there. */
+static eq_status read_numbers(eq_context *ctx, const eq_json *json, const char *key, int heads, float **out)
+{
+    json_t *array = json_object_get(json->object, key);
+    if (!array)
+        return EQ_OK;
+    if (!json_is_array(array) || (int)json_array_size(array) != heads)
+        return eq_fail(ctx, EQ_BAD_INPUT, "%s: %s: an array of %d numbers expected", json->where, key, heads);
+    *out = calloc((size_t)heads, sizeof **out);
+    if (!*out)
+        return eq_fail_memory(ctx, "heads");
+    for (int i = 0; i < heads; i++)
+        (*out)[i] = (float)json_number_value(json_array_get(array, (size_t)i));
+    return EQ_OK;
+}
+
+/* Weight rows are stored [c, h, w] and used [h, w, c]. */
+static void to_channels_last(const float *from, const eq_shape *h_shape, float *to)
+{
+    int64_t pixels = h_shape->dim[0] * h_shape->dim[1], channels = h_shape->dim[2];
+    for (int64_t p = 0; p < pixels; p++)
+        for (int64_t c = 0; c < channels; c++)
+            to[p * channels + c] = from[c * pixels + p];
+}
+
+static eq_status read_tensor(eq_context *ctx, const eq_tensor_file *file, const char *name, eq_shape shape, float *out)
+{
+    eq_tensor tensor;
+    EQ_TRY(eq_tensor_file_get(ctx, file, name, shape, &tensor));
+    eq_tensor_to_f32(&tensor, out);
+    return EQ_OK;
+}
+
+static eq_status read_weights(eq_context *ctx, const eq_tensor_file *file, eq_adp *adp)
+{
+    int outputs = adp->hidden > 0 ? adp->hidden : adp->attribute.classes, classes = adp->attribute.classes;
+    const int64_t *d = adp->h_shape.dim;
+    int64_t rows = (int64_t)adp->heads * outputs;
+    float *planar = malloc((size_t)(rows * adp->h_count) * sizeof *planar);
+    if (!planar)
+        return eq_fail_memory(ctx, "heads");
+    eq_status status = read_tensor(ctx, file, "weight", eq_shape_of(adp->heads, outputs, d[2], d[0], d[1]), planar);
+    for (int64_t r = 0; status == EQ_OK && r < rows; r++)
+        to_channels_last(planar + r * adp->h_count, &adp->h_shape, adp->weight + r * adp->h_count);
+    free(planar);
+    if (status == EQ_OK)
+        status = read_tensor(ctx, file, "bias", eq_shape_of(adp->heads, outputs), adp->bias);
+    if (status == EQ_OK && adp->hidden > 0)
+        status = read_tensor(ctx, file, "weight2", eq_shape_of(adp->heads, classes, adp->hidden), adp->weight2);
+    if (status == EQ_OK && adp->hidden > 0)
+        status = read_tensor(ctx, file, "bias2", eq_shape_of(adp->heads, classes), adp->bias2);
+    return status;
+}
+
+static eq_status read_body(eq_context *ctx, const eq_tensor_file *file, const eq_json *json,
+                           const eq_attribute *attribute, eq_adp *out)
+{
+    int64_t timesteps[MAX_HEADS], hidden;
+    int heads;
+    eq_shape h_shape = {0};
+    const char *model;
+    EQ_TRY(read_timesteps(ctx, json, timesteps, &heads));
+    EQ_TRY(read_shape(ctx, json, &h_shape));
+    EQ_TRY(eq_json_int_or(ctx, json, "hidden", 0, 0, MAX_HIDDEN, &hidden));
+    EQ_TRY(eq_json_string_or(ctx, json, "model", "", &model));
+    EQ_TRY(eq_adp_new(ctx, attribute, heads, h_shape, (int)hidden, out));
+    memcpy(out->timesteps, timesteps, (size_t)heads * sizeof *timesteps);
+    snprintf(out->model_hash, sizeof out->model_hash, "%s", model);
+    EQ_TRY(eq_json_float_or(ctx, json, "temperature", 8, 1e-3, 1e6, &out->temperature));
+    EQ_TRY(eq_json_float_or(ctx, json, "strength", 0, 0, 1e9, &out->strength));
+    EQ_TRY(read_numbers(ctx, json, "accuracy", heads, &out->accuracy));
+    EQ_TRY(read_numbers(ctx, json, "mean_norm", heads, &out->mean_norm));
+    return read_weights(ctx, file, out);
+}
+
+static eq_status read_file(eq_context *ctx, const eq_tensor_file *file, eq_adp *out)
+{
+    const char *format = eq_tensor_file_metadata(file, "format"), *text = eq_tensor_file_metadata(file, "settings");
+    if (!format || strcmp(format, format_name) != 0 || !text)
+        return eq_fail(ctx, EQ_BAD_INPUT, "%s: not an attribute predictor; `equipoise train adp` makes them",
+                       file->path);
+    eq_json json;
+    EQ_TRY(eq_json_parse(ctx, text, strlen(text), file->path, &json));
+    eq_attribute attribute;
+    eq_status status = read_attribute(ctx, &json, &attribute);
+    if (status == EQ_OK)
+        status = read_body(ctx, file, &json, &attribute, out);
+    eq_attribute_clear(&attribute);
+    eq_json_close(&json);
+    return status;
+}
+
+eq_status eq_adp_read(eq_context *ctx, const char *path, eq_adp *out)
+{
+    *out = (eq_adp){0};
+    eq_tensor_file file;
+    EQ_TRY(eq_tensor_file_open(ctx, path, &file));
+    eq_status status = read_file(ctx, &file, out);
+    eq_tensor_file_close(&file);
+    if (status != EQ_OK)
+        eq_adp_free(out);
+    return status;
+}
+
+/* --- writing --- */
+
+static json_t *numbers(const float *values, int count)
+{
+    json_t *array = json_array();
+    for (int i = 0; i < count; i++)
+        json_array_append_new(array, json_real(values[i]));
+    return array;
+}
+
+static char *settings_text(const eq_adp *adp)
+{
+    json_t *classes = json_array(), *timesteps = json_array();
+    for (int k = 0; k < adp->attribute.classes; k++)
+        json_array_append_new(classes, json_string(adp->attribute.class_names[k]));
+    for (int i = 0; i < adp->heads; i++)
+        json_array_append_new(timesteps, json_integer(adp->timesteps[i]));
+    const int64_t *d = adp->h_shape.dim;
+    json_t *root =
+        json_pack("{s:s, s:o, s:o, s:[I,I,I], s:i, s:s, s:f}", "attribute", adp->attribute.name, "classes", classes,
+                  "timesteps", timesteps, "h_shape", (json_int_t)d[0], (json_int_t)d[1], (json_int_t)d[2], "hidden",
+                  adp->hidden, "model", adp->model_hash, "temperature", adp->temperature);
+    if (adp->strength > 0)
+        json_object_set_new(root, "strength", json_real(adp->strength));
+    if (adp->accuracy)
+        json_object_set_new(root, "accuracy", numbers(adp->accuracy, adp->heads));
+    if (adp->mean_norm)
+        json_object_set_new(root, "mean_norm", numbers(adp->mean_norm, adp->heads));
+    char *text = json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(7));
+    json_decref(root);
+    return text;
+}
+
+/* rows x count floats as f16, each row turned to [c, h, w] when h_shape is given. Malloc'ed. */
+static uint16_t *halves(const float *values, int64_t rows, int64_t count, const eq_shape *h_shape)
+{
+    uint16_t *out = malloc((size_t)(rows * count) * sizeof *out);
+    int64_t channels = h_shape ? h_shape->dim[2] : 1, pixels = count / channels;
+    for (int64_t r = 0; out && r < rows; r++)
+        for (int64_t p = 0; p < pixels; p++)
+            for (int64_t c = 0; c < channels; c++)
+                out[r * count + c * pixels + p] = eq_f32_to_f16(values[r * count + p * channels + c]);
+    return out;
+}
+
+eq_status eq_adp_write(eq_context *ctx, const char *path, const eq_adp *adp)
+{
+    int outputs = adp->hidden > 0 ? adp->hidden : adp->attribute.classes, classes = adp->attribute.classes;
+    const int64_t *d = adp->h_shape.dim;
+    int64_t rows = (int64_t)adp->heads * outputs;
+    eq_named_tensor tensors[4] = {
+        {"weight",
+         {EQ_F16, eq_shape_of(adp->heads, outputs, d[2], d[0], d[1]),
+          halves(adp->weight, rows, adp->h_count, &adp->h_shape)}},
+        {"bias", {EQ_F32, eq_shape_of(adp->heads, outputs), adp->bias}},
+    };
+    size_t count = 2;
+    if (adp->hidden > 0) {
+        tensors[2] = (eq_named_tensor){"weight2",
+                                       {EQ_F16, eq_shape_of(adp->heads, classes, adp->hidden),
+                                        halves(adp->weight2, (int64_t)adp->heads * classes, adp->hidden, NULL)}};
+        tensors[3] = (eq_named_tensor){"bias2", {EQ_F32, eq_shape_of(adp->heads, classes), adp->bias2}};
+        count = 4;
+    }
+    void *weight = tensors[0].tensor.data, *weight2 = tensors[2].tensor.data;
+    char *settings = settings_text(adp);
+    eq_status status = eq_fail_memory(ctx, "heads");
+    if (weight && settings && (adp->hidden == 0 || weight2)) {
+        eq_metadata metadata[] = {{"format", format_name}, {"settings", settings}};
+        status = eq_safetensors_write(ctx, path, tensors, count, metadata, 2);
+    }
+    free(weight);
+    free(weight2);
+    free(settings);
+    return status;
+}
+
+eq_status eq_adp_check_model(eq_context *ctx, const eq_adp *adp, const char *path, const char *model_hash,
+                             const eq_shape *h_shape)
+{
+    if (!eq_shape_equal(&adp->h_shape, h_shape))
+        return eq_fail(ctx, EQ_BAD_INPUT, "%s: its heads read h of %s, this model's is %s ([h, w, c])", path,
+                       eq_shape_format(&adp->h_shape).text, eq_shape_format(h_shape).text);
+    if (adp->model_hash[0] && strcmp(adp->model_hash, model_hash) != 0)
+        return eq_fail(ctx, EQ_BAD_INPUT,
+                       "%s: its heads were trained on the model with SHA-256 %.12s..., this one is %.12s...; train "
+                       "heads for it with `equipoise train adp`",
+                       path, adp->model_hash, model_hash);
+    return EQ_OK;
+}
