@@ -76,6 +76,13 @@ static const eq_kernel *const table[] = {
     &eq_ref_embedding_grad,
     &eq_ref_cross_entropy,
     &eq_ref_cross_entropy_grad,
+    &eq_ref_multiply,
+    &eq_ref_softmax,
+    &eq_ref_softmax_grad,
+    &eq_ref_average_pool,
+    &eq_ref_average_pool_grad,
+    &eq_ref_max_pool,
+    &eq_ref_max_pool_grad,
     /* clang-format on */
 };
 

@@ -54,6 +54,23 @@ eq_status eq_check_param(eq_graph *graph, const eq_node *node, int input, const 
     return eq_check_shape(graph, node, input, name, expected);
 }
 
+eq_status eq_check_broadcast(eq_graph *graph, const eq_node *node)
+{
+    const eq_value_info *a = eq_info(graph, node->in[0]), *b = eq_info(graph, node->in[1]);
+    eq_shape shape = a->shape;
+    bool fits = a->shape.rank == b->shape.rank;
+    for (int d = 0; fits && d < shape.rank; d++) {
+        int64_t da = a->shape.dim[d], db = b->shape.dim[d];
+        fits = da == db || da == 1 || db == 1;
+        shape.dim[d] = da == 1 ? db : da;
+    }
+    if (!fits || a->dtype != b->dtype)
+        return eq_graph_fail(graph, node, "%s %s and %s %s do not broadcast", eq_dtype_name(a->dtype),
+                             eq_shape_format(&a->shape).text, eq_dtype_name(b->dtype), eq_shape_format(&b->shape).text);
+    eq_node_output(graph, node, 0, a->dtype, shape);
+    return EQ_OK;
+}
+
 eq_status eq_check_not_fused(eq_graph *graph, const eq_node *node)
 {
     if (node->attr.activation != EQ_ACT_NONE)

@@ -15,6 +15,10 @@ eq_status eq_check_activation(eq_graph *graph, const eq_node *node, int input, c
 /* A parameter of this shape: float32, bfloat16 or float16. */
 eq_status eq_check_param(eq_graph *graph, const eq_node *node, int input, const char *name, eq_shape expected);
 
+/* For ops of two operands: like ranks and dtypes, and where dimensions differ one of them is 1. Sets the output, of the
+ * larger shape. */
+eq_status eq_check_broadcast(eq_graph *graph, const eq_node *node);
+
 /* For backward functions of ops that may carry a fused activation: those are for inference only. */
 eq_status eq_check_not_fused(eq_graph *graph, const eq_node *node);
 

@@ -41,6 +41,13 @@ static const eq_op *const table[] = {
     &eq_op_embedding_grad,
     &eq_op_cross_entropy,
     &eq_op_cross_entropy_grad,
+    &eq_op_multiply,
+    &eq_op_softmax,
+    &eq_op_softmax_grad,
+    &eq_op_average_pool,
+    &eq_op_average_pool_grad,
+    &eq_op_max_pool,
+    &eq_op_max_pool_grad,
     /* clang-format on */
 };
 

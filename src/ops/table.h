@@ -41,5 +41,12 @@ extern const eq_op eq_op_embedding;
 extern const eq_op eq_op_embedding_grad;
 extern const eq_op eq_op_cross_entropy;
 extern const eq_op eq_op_cross_entropy_grad;
+extern const eq_op eq_op_multiply;
+extern const eq_op eq_op_softmax;
+extern const eq_op eq_op_softmax_grad;
+extern const eq_op eq_op_average_pool;
+extern const eq_op eq_op_average_pool_grad;
+extern const eq_op eq_op_max_pool;
+extern const eq_op eq_op_max_pool_grad;
 
 #endif

@@ -41,6 +41,13 @@ extern const eq_kernel eq_ref_embedding;
 extern const eq_kernel eq_ref_embedding_grad;
 extern const eq_kernel eq_ref_cross_entropy;
 extern const eq_kernel eq_ref_cross_entropy_grad;
+extern const eq_kernel eq_ref_multiply;
+extern const eq_kernel eq_ref_softmax;
+extern const eq_kernel eq_ref_softmax_grad;
+extern const eq_kernel eq_ref_average_pool;
+extern const eq_kernel eq_ref_average_pool_grad;
+extern const eq_kernel eq_ref_max_pool;
+extern const eq_kernel eq_ref_max_pool_grad;
 
 /* Shared by kernels. */
 float eq_ref_activate(eq_activation activation, float x);
