@@ -1,0 +1,342 @@
+#include <inttypes.h>
+
+#include "command.h"
+#include "train/diffusion_run.h"
+
+typedef struct settings {
+    const char *images, *out;
+    bool resume, strict;
+    int64_t size, layers, groups, head_dim;
+    eq_integers channels, attention;
+    int beta_schedule, prediction;
+    int64_t steps, batch, warmup;
+    int weighting, dtype;
+    double learning_rate, ema, weight_decay, clip;
+    bool no_flip;
+    double minutes, checkpoint_minutes, sheet_minutes;
+} settings;
+
+/* In the order of the enumerations that they name. */
+static const char *const beta_schedules[] = {"linear", "scaled_linear", "squaredcos_cap_v2", NULL};
+static const char *const predictions[] = {"epsilon", "v_prediction", "sample", NULL};
+static const char *const weightings[] = {"uniform", "min-snr", "p2", NULL};
+static const char *const dtypes[] = {"f32", "bf16", NULL};
+
+static const eq_option options[] = {
+    {.heading = "Folders"},
+    {.name = "images",
+     .kind = EQ_FOLDER,
+     .value = "DIR",
+     .required = true,
+     .member = offsetof(settings, images),
+     .help = "folder of PNG, JPEG and WebP images to learn from, searched to any depth"},
+    {.name = "out",
+     .letter = 'o',
+     .kind = EQ_FOLDER,
+     .value = "DIR",
+     .required = true,
+     .member = offsetof(settings, out),
+     .help = "folder for the model, its checkpoint and sample sheets"},
+    {.name = "resume",
+     .kind = EQ_FLAG,
+     .member = offsetof(settings, resume),
+     .help = "continue from the checkpoint in --out, if there is one"},
+    {.name = "strict",
+     .kind = EQ_FLAG,
+     .member = offsetof(settings, strict),
+     .help = "fail at an unreadable image rather than skip it"},
+    {.heading = "Network"},
+    {.name = "size",
+     .kind = EQ_INTEGER,
+     .value = "N",
+     .standard = "64",
+     .range = {8, 1024},
+     .member = offsetof(settings, size),
+     .help = "pixels a side; images are cropped and scaled to it"},
+    {.name = "channels",
+     .kind = EQ_INTEGERS,
+     .value = "N,N,...",
+     .standard = "32,64,96,128",
+     .range = {2, 8192},
+     .member = offsetof(settings, channels),
+     .help = "channels of each level, the finest first; every level halves the sides"},
+    {.name = "attention",
+     .kind = EQ_INTEGERS,
+     .value = "N,...",
+     .standard = "3",
+     .range = {0, EQ_UNET_MAX_LEVELS},
+     .member = offsetof(settings, attention),
+     .help = "levels with attention, 1 being the finest; 0 for none. The middle always has it"},
+    {.name = "layers",
+     .kind = EQ_INTEGER,
+     .value = "N",
+     .standard = "2",
+     .range = {1, 8},
+     .member = offsetof(settings, layers),
+     .help = "residual layers a level"},
+    {.name = "groups",
+     .kind = EQ_INTEGER,
+     .value = "N",
+     .standard = "8",
+     .range = {1, 1024},
+     .member = offsetof(settings, groups),
+     .help = "groups of the group norms; must divide all channels"},
+    {.name = "head-dim",
+     .kind = EQ_INTEGER,
+     .value = "N",
+     .standard = "32",
+     .range = {0, 1024},
+     .member = offsetof(settings, head_dim),
+     .help = "channels of an attention head, 0 for a single head; must divide all channels"},
+    {.heading = "Diffusion"},
+    {.name = "beta-schedule",
+     .kind = EQ_CHOICE,
+     .value = "NAME",
+     .choices = beta_schedules,
+     .standard = "linear",
+     .member = offsetof(settings, beta_schedule),
+     .help = "how noise grows over the 1000 timesteps"},
+    {.name = "prediction",
+     .kind = EQ_CHOICE,
+     .value = "NAME",
+     .choices = predictions,
+     .standard = "epsilon",
+     .member = offsetof(settings, prediction),
+     .help = "what the network puts out: the noise, v, or the image"},
+    {.name = "weighting",
+     .kind = EQ_CHOICE,
+     .value = "NAME",
+     .choices = weightings,
+     .standard = "uniform",
+     .member = offsetof(settings, weighting),
+     .help = "weight of the loss at each timestep"},
+    {.heading = "Optimiser"},
+    {.name = "steps",
+     .kind = EQ_INTEGER,
+     .value = "N",
+     .standard = "10000",
+     .range = {1, 100000000},
+     .member = offsetof(settings, steps),
+     .help = "updates"},
+    {.name = "batch",
+     .kind = EQ_INTEGER,
+     .value = "N",
+     .standard = "32",
+     .range = {1, 4096},
+     .member = offsetof(settings, batch),
+     .help = "images an update"},
+    {.name = "learning-rate",
+     .kind = EQ_REAL,
+     .value = "F",
+     .standard = "0.0002",
+     .real = {1e-9, 1},
+     .member = offsetof(settings, learning_rate),
+     .help = "peak of the learning rate"},
+    {.name = "warmup",
+     .kind = EQ_INTEGER,
+     .value = "N",
+     .standard = "200",
+     .range = {0, 1000000},
+     .member = offsetof(settings, warmup),
+     .help = "updates until the peak"},
+    {.name = "ema",
+     .kind = EQ_REAL,
+     .value = "F",
+     .standard = "0.999",
+     .real = {0, 0.999999},
+     .member = offsetof(settings, ema),
+     .help = "decay of the moving average that becomes the model, 0 for none"},
+    {.name = "weight-decay",
+     .kind = EQ_REAL,
+     .value = "F",
+     .standard = "0.01",
+     .real = {0, 1},
+     .member = offsetof(settings, weight_decay),
+     .help = "AdamW's weight decay"},
+    {.name = "clip",
+     .kind = EQ_REAL,
+     .value = "F",
+     .standard = "1",
+     .real = {0, 1e6},
+     .member = offsetof(settings, clip),
+     .help = "norm at which gradients are clipped, 0 for never"},
+    {.name = "dtype",
+     .kind = EQ_CHOICE,
+     .value = "NAME",
+     .choices = dtypes,
+     .standard = "f32",
+     .member = offsetof(settings, dtype),
+     .help = "numbers to compute the network in"},
+    {.name = "no-flip",
+     .kind = EQ_FLAG,
+     .member = offsetof(settings, no_flip),
+     .help = "do not mirror half of the images"},
+    {.heading = "Run"},
+    {.name = "minutes",
+     .kind = EQ_REAL,
+     .value = "F",
+     .standard = "0",
+     .real = {0, 1e6},
+     .member = offsetof(settings, minutes),
+     .help = "stop after this time, to be continued with --resume; 0 for no limit"},
+    {.name = "checkpoint-minutes",
+     .kind = EQ_REAL,
+     .value = "F",
+     .standard = "10",
+     .real = {0, 1e6},
+     .member = offsetof(settings, checkpoint_minutes),
+     .help = "time between checkpoints, 0 for one at the end only"},
+    {.name = "sheet-minutes",
+     .kind = EQ_REAL,
+     .value = "F",
+     .standard = "10",
+     .real = {0, 1e6},
+     .member = offsetof(settings, sheet_minutes),
+     .help = "time between sheets of samples, 0 for none"},
+    {0}};
+
+static const char *const examples[] = {
+    "equipoise train diffusion --images portraits/images --out model",
+    "equipoise train diffusion --images portraits/images --out model --channels 64,128,256 --attention 2,3 "
+    "--weighting min-snr --minutes 30",
+    "equipoise train diffusion --images portraits/images --out model --resume",
+    NULL,
+};
+
+/* The last progress, for the report. */
+typedef struct watch {
+    eq_progress *progress;
+    eq_training_progress last;
+} watch;
+
+static void show_progress(void *user, const eq_training_progress *now)
+{
+    watch *w = user;
+    char note[64];
+    w->last = *now;
+    snprintf(note, sizeof note, "loss %.4f, %.1f images/s", now->loss, now->images_per_second);
+    eq_progress_set(w->progress, (double)now->step, (double)now->total_steps, note);
+}
+
+static eq_status fill_attention(eq_context *ctx, const settings *s, eq_unet_config *unet)
+{
+    for (int i = 0; i < s->attention.count; i++) {
+        int64_t level = s->attention.item[i];
+        if (level > unet->levels)
+            return eq_fail(ctx, EQ_BAD_USAGE, "--attention %" PRId64 ": --channels gives only %d levels", level,
+                           unet->levels);
+        if (level == 0)
+            continue;
+        unet->down_attention[level - 1] = true;
+        unet->up_attention[unet->levels - level] = true; /* up blocks count from the coarsest */
+    }
+    return EQ_OK;
+}
+
+static eq_status fill_unet(eq_context *ctx, const settings *s, eq_unet_config *unet)
+{
+    if (s->channels.count > EQ_UNET_MAX_LEVELS)
+        return eq_fail(ctx, EQ_BAD_USAGE, "--channels gives %d levels; there can be up to %d", s->channels.count,
+                       EQ_UNET_MAX_LEVELS);
+    *unet = (eq_unet_config){.sample_size = (int)s->size,
+                             .in_channels = 3,
+                             .out_channels = 3,
+                             .levels = s->channels.count,
+                             .mid_attention = true,
+                             .layers_per_block = (int)s->layers,
+                             .attention_head_dim = (int)s->head_dim,
+                             .norm_num_groups = (int)s->groups,
+                             .norm_eps = 1e-5f,
+                             .flip_sin_to_cos = true,
+                             .downsample_padding = 1,
+                             .mid_block_scale_factor = 1};
+    for (int i = 0; i < s->channels.count; i++) {
+        int64_t channels = s->channels.item[i];
+        if (channels % s->groups != 0)
+            return eq_fail(ctx, EQ_BAD_USAGE, "--channels %" PRId64 " is not a multiple of --groups %" PRId64, channels,
+                           s->groups);
+        if (s->head_dim > 0 && channels % s->head_dim != 0)
+            return eq_fail(ctx, EQ_BAD_USAGE, "--channels %" PRId64 " is not a multiple of --head-dim %" PRId64,
+                           channels, s->head_dim);
+        unet->block_out_channels[i] = (int)channels;
+    }
+    int multiple = eq_unet_size_multiple(unet);
+    if (s->size % multiple != 0)
+        return eq_fail(ctx, EQ_BAD_USAGE, "--size must be a multiple of %d with %d levels of --channels, not %" PRId64,
+                       multiple, unet->levels, s->size);
+    return fill_attention(ctx, s, unet);
+}
+
+static eq_status fill_run(const eq_invocation *call, watch *w, eq_diffusion_run *run)
+{
+    const settings *s = call->settings;
+    eq_optimiser_options optimiser = eq_optimiser_defaults();
+    optimiser.learning_rate = s->learning_rate;
+    optimiser.weight_decay = s->weight_decay;
+    optimiser.clip_norm = s->clip;
+    optimiser.ema_decay = s->ema;
+    optimiser.warmup_steps = s->warmup;
+    optimiser.total_steps = s->steps;
+    *run = (eq_diffusion_run){.images = s->images,
+                              .out = s->out,
+                              .training = {.weighting = (eq_loss_weighting)s->weighting,
+                                           .optimiser = optimiser,
+                                           .batch = (int)s->batch,
+                                           .flip = !s->no_flip,
+                                           .seed = (uint64_t)call->common.seed,
+                                           .dtype = s->dtype == 0 ? EQ_F32 : EQ_BF16},
+                              .schedule = eq_schedule_config_default(),
+                              .checkpoint_seconds = 60 * s->checkpoint_minutes,
+                              .sheet_seconds = 60 * s->sheet_minutes,
+                              .budget_seconds = 60 * s->minutes,
+                              .resume = s->resume,
+                              .strict = s->strict,
+                              .save_dtype = EQ_F32,
+                              .progress = show_progress,
+                              .progress_user = w};
+    run->schedule.beta_kind = (eq_beta_kind)s->beta_schedule;
+    run->schedule.prediction = (eq_prediction_type)s->prediction;
+    return fill_unet(call->ctx, s, &run->training.unet);
+}
+
+static eq_status report(const eq_invocation *call, const eq_training_progress *last, bool finished)
+{
+    const settings *s = call->settings;
+    if (call->common.json)
+        return eq_print_json(call, json_pack("{ss, sb, sI, sI, sf, sf}", "out", s->out, "finished", (int)finished,
+                                             "step", (json_int_t)last->step, "steps", (json_int_t)s->steps, "loss",
+                                             last->loss, "images_per_second", last->images_per_second));
+    if (finished)
+        printf("model in %s: %" PRId64 " steps, loss %.4f\n", s->out, s->steps, last->loss);
+    else
+        printf("model in %s: stopped in time at step %" PRId64 " of %" PRId64 ", loss %.4f; continue with --resume\n",
+               s->out, last->step, s->steps, last->loss);
+    return EQ_OK;
+}
+
+static eq_status run(const eq_invocation *call)
+{
+    watch w = {.progress = call->progress};
+    eq_diffusion_run training;
+    bool finished;
+    EQ_TRY(fill_run(call, &w, &training));
+    eq_progress_begin(call->progress, "training", "steps");
+    EQ_TRY(eq_diffusion_run_train(call->ctx, &training, &finished));
+    eq_progress_end(call->progress);
+    return report(call, &w.last, finished);
+}
+
+const eq_command eq_command_train_diffusion = {
+    .name = "train diffusion",
+    .summary = "train a diffusion model on a folder of images",
+    .description =
+        "Trains a pixel U-Net and writes it as a diffusers folder, from the moving average of the parameters. An "
+        "interrupted run, by Ctrl-C or by --minutes, leaves a checkpoint, and --resume with the same options continues "
+        "it as if nothing had happened.\n\n"
+        "samples/ in the output folder gets a sheet of samples from time to time, always from the same noise.",
+    .examples = examples,
+    .options = options,
+    .settings_size = sizeof(settings),
+    .reports = true,
+    .run = run,
+};
