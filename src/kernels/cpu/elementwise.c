@@ -146,19 +146,16 @@ EQ_CLONES static void scale(const operands *o, const void *a, const void *b, voi
     EQ_FOR_DTYPE(o->from, scale_body(a, o->scale, y, count, dtype));
 }
 
-EQ_INLINE void cast_body(const void *x, void *y, int64_t count, int from, int to)
-{
-#pragma omp simd
-    for (int64_t i = 0; i < count; i++)
-        eq_store(y, i, to, eq_load(x, i, from));
-}
-
 EQ_CLONES static void cast(const operands *o, const void *a, const void *b, void *y, int64_t count)
 {
     if (o->from == EQ_BF16)
-        cast_body(a, y, count, EQ_BF16, EQ_F32);
+#pragma omp simd
+        for (int64_t i = 0; i < count; i++)
+            ((float *)y)[i] = eq_bf16_to_f32(((const uint16_t *)a)[i]);
     else
-        cast_body(a, y, count, EQ_F32, EQ_BF16);
+#pragma omp simd
+        for (int64_t i = 0; i < count; i++)
+            ((uint16_t *)y)[i] = eq_f32_to_bf16(((const float *)a)[i]);
 }
 
 /* in: a, b; out: a + b */

@@ -5,7 +5,7 @@
 
 #include "kernels/cpu/cpu.h"
 
-enum { LONG_ROW = 256 };
+enum { LONG_ROW = 256, MAX_FOLD = 64 };
 
 eq_norm_layout eq_norm_layout_of(const eq_graph *graph, const eq_node *node, eq_value x)
 {
@@ -14,12 +14,13 @@ eq_norm_layout eq_norm_layout_of(const eq_graph *graph, const eq_node *node, eq_
     eq_norm_layout l = {.n = shape->dim[0], .rows = 1, .c = shape->dim[shape->rank - 1], .fold = 1};
     for (int d = 1; d < shape->rank - 1; d++)
         l.rows *= shape->dim[d];
-    while (l.fold * l.c < LONG_ROW && l.fold < EQ_NORM_BLOCK)
+    while (l.fold * l.c < LONG_ROW && l.fold < MAX_FOLD)
         l.fold *= 2;
     l.width = l.fold * l.c;
+    l.block = l.fold * EQ_NORM_BLOCK;
     l.groups = node->attr.groups;
     l.per_group = l.c / l.groups;
-    l.blocks = (l.rows + EQ_NORM_BLOCK - 1) / EQ_NORM_BLOCK;
+    l.blocks = (l.rows + l.block - 1) / l.block;
     l.dtype = info->dtype;
     l.silu = node->attr.activation == EQ_ACT_SILU;
     int threads = omp_get_max_threads();
@@ -199,7 +200,7 @@ static void finish_statistics(const eq_norm_layout *l, eq_norm_space space, doub
 static void forward_image(const eq_norm_layout *l, const void *x, eq_norm_space space, double epsilon, void *y,
                           float *stats)
 {
-    int64_t step = EQ_NORM_BLOCK * l->c;
+    int64_t step = l->block * l->c;
 #pragma omp parallel for schedule(static) if (l->split)
     for (int64_t b = 0; b < l->blocks; b++)
         sum_block(l, eq_at(x, b * step, l->dtype), eq_norm_block_rows(l, b), space.table,

@@ -1,7 +1,7 @@
 /* What group_norm and its gradient share. An image is read twice: once for sums per channel, once to write the result;
- * with enough images each stays in its thread's cache in between. Sums are float32 over blocks of BLOCK_ROWS pixels and
- * double across blocks, in the blocks' order, so threads do not matter. Where channels are few, `fold` pixels are taken
- * as one of width = fold * c channels, so that the inner loops are long. */
+ * with enough images each stays in its thread's cache in between. Where channels are few, `fold` pixels are taken as one
+ * of width = fold * c channels, so that the inner loops are long. Sums are float32 over blocks of EQ_NORM_BLOCK of these
+ * and double across blocks, in the blocks' order, so threads do not matter. */
 #ifndef EQ_KERNELS_CPU_GROUP_NORM_H
 #define EQ_KERNELS_CPU_GROUP_NORM_H
 
@@ -12,6 +12,7 @@ enum { EQ_NORM_BLOCK = 64, EQ_NORM_SUMS = 3, EQ_NORM_TABLES = 8 };
 typedef struct eq_norm_layout {
     int64_t n, rows, c, groups, per_group, blocks;
     int64_t fold, width; /* pixels taken as one; fold * c */
+    int64_t block;       /* pixels in one */
     eq_dtype dtype;
     bool silu;
     bool split; /* few images: threads share each; otherwise they take whole images */
@@ -40,8 +41,7 @@ void eq_norm_add_blocks(const eq_norm_layout *l, eq_norm_space space, int sums);
 
 static inline int64_t eq_norm_block_rows(const eq_norm_layout *l, int64_t block)
 {
-    int64_t left = l->rows - block * EQ_NORM_BLOCK;
-    return left < EQ_NORM_BLOCK ? left : EQ_NORM_BLOCK;
+    return eq_min_i64(l->block, l->rows - block * l->block);
 }
 
 #endif

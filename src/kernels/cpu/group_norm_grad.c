@@ -6,9 +6,10 @@
 
 enum { CENTER, RSTD, GAMMA, BETA, FACTOR, OFFSET, SLOPE, SHIFT };
 
-/* Adds to `out` the sums of du, du z and z. dy, x: [rows, count]; table: see above, rows of `width`; out: [3, width] */
+/* Adds to `out` the sums of du, du z and z. dy, x: [rows, count]; table: see above, rows of `width`; out: [3, width].
+ * With SiLU, du costs an exponential: float32 results are kept in dx until the second pass. */
 EQ_INLINE void sums_body(const void *dy, const void *x, int64_t rows, int64_t count, const float *table, int64_t width,
-                         float *out, bool silu, int dtype)
+                         float *out, void *dx, bool silu, int dtype)
 {
     const float *restrict center = table + CENTER * width, *restrict rstd = table + RSTD * width;
     const float *restrict gamma = table + GAMMA * width, *restrict beta = table + BETA * width;
@@ -20,6 +21,8 @@ EQ_INLINE void sums_body(const void *dy, const void *x, int64_t rows, int64_t co
             float du = eq_load(dy, r * count + k, dtype);
             if (silu)
                 du *= eq_activate_slope(EQ_ACT_SILU, z * gamma[k] + beta[k]);
+            if (silu && dtype == EQ_F32)
+                eq_store(dx, r * count + k, dtype, du);
             sum_du[k] += du;
             sum_duz[k] += du * z;
             sum_z[k] += z;
@@ -27,12 +30,12 @@ EQ_INLINE void sums_body(const void *dy, const void *x, int64_t rows, int64_t co
 }
 
 EQ_CLONES static void sums(const void *dy, const void *x, int64_t rows, int64_t count, const float *table,
-                           int64_t width, float *out, bool silu, eq_dtype type)
+                           int64_t width, float *out, void *dx, bool silu, eq_dtype type)
 {
     if (silu)
-        EQ_FOR_DTYPE(type, sums_body(dy, x, rows, count, table, width, out, true, dtype));
+        EQ_FOR_DTYPE(type, sums_body(dy, x, rows, count, table, width, out, dx, true, dtype));
     else
-        EQ_FOR_DTYPE(type, sums_body(dy, x, rows, count, table, width, out, false, dtype));
+        EQ_FOR_DTYPE(type, sums_body(dy, x, rows, count, table, width, out, dx, false, dtype));
 }
 
 /* dy, x, dx: [rows, count] */
@@ -64,22 +67,24 @@ EQ_CLONES static void gradient(const void *dy, const void *x, int64_t rows, int6
 }
 
 static void sum_block(const eq_norm_layout *l, const void *dy, const void *x, int64_t rows, const float *table,
-                      float *out)
+                      float *out, void *dx)
 {
     int64_t whole = rows / l->fold, rest = whole * l->width;
     memset(out, 0, (size_t)(3 * l->width) * sizeof(float));
-    sums(dy, x, whole, l->width, table, l->width, out, l->silu, l->dtype);
-    sums(eq_at(dy, rest, l->dtype), eq_at(x, rest, l->dtype), rows % l->fold, l->c, table, l->width, out, l->silu,
-         l->dtype);
+    sums(dy, x, whole, l->width, table, l->width, out, dx, l->silu, l->dtype);
+    sums(eq_at(dy, rest, l->dtype), eq_at(x, rest, l->dtype), rows % l->fold, l->c, table, l->width, out,
+         eq_at_mutable(dx, rest, l->dtype), l->silu, l->dtype);
 }
 
 static void write_block(const eq_norm_layout *l, const void *dy, const void *x, int64_t rows, const float *table,
                         void *dx)
 {
     int64_t whole = rows / l->fold, rest = whole * l->width;
-    gradient(dy, x, whole, l->width, table, l->width, dx, l->silu, l->dtype);
+    bool silu = l->silu && l->dtype != EQ_F32;
+    dy = l->silu && !silu ? dx : dy; /* du, left there by the first pass */
+    gradient(dy, x, whole, l->width, table, l->width, dx, silu, l->dtype);
     gradient(eq_at(dy, rest, l->dtype), eq_at(x, rest, l->dtype), rows % l->fold, l->c, table, l->width,
-             eq_at_mutable(dx, rest, l->dtype), l->silu, l->dtype);
+             eq_at_mutable(dx, rest, l->dtype), silu, l->dtype);
 }
 
 /* stats: [groups, 2] mean and 1 / std */
@@ -133,12 +138,12 @@ static void finish_table(const eq_norm_layout *l, eq_norm_space space, void *dsh
 static void backward_image(const eq_norm_layout *l, const void *dy, const void *x, const float *stats,
                            eq_norm_space space, void *dx, void *dshift)
 {
-    int64_t step = EQ_NORM_BLOCK * l->c;
+    int64_t step = l->block * l->c;
     start_table(l, space, stats);
 #pragma omp parallel for schedule(static) if (l->split)
     for (int64_t b = 0; b < l->blocks; b++)
         sum_block(l, eq_at(dy, b * step, l->dtype), eq_at(x, b * step, l->dtype), eq_norm_block_rows(l, b), space.table,
-                  space.partial + b * 3 * l->width);
+                  space.partial + b * 3 * l->width, eq_at_mutable(dx, b * step, l->dtype));
     eq_norm_add_blocks(l, space, 3);
     finish_table(l, space, dshift);
 #pragma omp parallel for schedule(static) if (l->split)

@@ -169,7 +169,7 @@ static void outer_offsets(const permutation *p, int64_t index, int64_t *from, in
     }
 }
 
-enum { TILE = 32 };
+enum { TILE = 16 };
 
 /* to[j * to_stride + i] = from[i * from_stride + j] for i < rows, j < columns, by elements of 2 or 4 bytes */
 static void transpose_tile(const void *from, int64_t from_stride, void *to, int64_t to_stride, int64_t rows,
@@ -198,15 +198,15 @@ static void transpose(permutation p, const unsigned char *x, unsigned char *y, s
         inner++;
     int64_t rows = p.dim[last], columns = p.dim[inner];
     int64_t from_stride = p.from_stride[last], to_stride = p.to_stride[inner];
-    int64_t tiles = (columns + TILE - 1) / TILE;
+    int64_t tiles = (rows + TILE - 1) / TILE;
     drop_dimension(&p, last);
     drop_dimension(&p, inner);
     int64_t work = outer_count(&p) * tiles;
-#pragma omp parallel for schedule(static) if ((size_t)(work * TILE * rows) * size > PARALLEL_BYTES)
+#pragma omp parallel for schedule(static) if ((size_t)(work * TILE * columns) * size > PARALLEL_BYTES)
     for (int64_t w = 0; w < work; w++) {
-        int64_t from, to, j = w % tiles * TILE;
+        int64_t from, to, i = w % tiles * TILE;
         outer_offsets(&p, w / tiles, &from, &to);
-        for (int64_t i = 0; i < rows; i += TILE)
+        for (int64_t j = 0; j < columns; j += TILE)
             transpose_tile(x + (size_t)(from + i * from_stride + j) * size, from_stride,
                            y + (size_t)(to + j * to_stride + i) * size, to_stride, eq_min_i64(TILE, rows - i),
                            eq_min_i64(TILE, columns - j), size);

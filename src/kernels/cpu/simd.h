@@ -40,10 +40,20 @@ EQ_INLINE float eq_load(const void *data, int64_t index, int dtype)
     return dtype == EQ_BF16 ? eq_bf16_to_f32(((const uint16_t *)data)[index]) : ((const float *)data)[index];
 }
 
+/* eq_f32_to_bf16 for results of arithmetic, whose NaNs are quiet: in fewer steps. */
+EQ_INLINE uint16_t eq_round_to_bf16(float value)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    uint32_t half = bits & 0x10000u ? 0x8000u : 0x7fffu; /* ties to even */
+    half = value == value ? half : 0;
+    return (uint16_t)((bits + half) >> 16);
+}
+
 EQ_INLINE void eq_store(void *data, int64_t index, int dtype, float value)
 {
     if (dtype == EQ_BF16)
-        ((uint16_t *)data)[index] = eq_f32_to_bf16(value);
+        ((uint16_t *)data)[index] = eq_round_to_bf16(value);
     else
         ((float *)data)[index] = value;
 }
