@@ -1,7 +1,7 @@
 /* What group_norm and its gradient share. An image is read twice: once for sums per channel, once to write the result;
- * with enough images each stays in its thread's cache in between. Where channels are few, `fold` pixels are taken as one
- * of width = fold * c channels, so that the inner loops are long. Sums are float32 over blocks of EQ_NORM_BLOCK of these
- * and double across blocks, in the blocks' order, so threads do not matter. */
+ * with enough images each stays in its thread's cache in between. Where channels are few, `fold` pixels are taken as
+ * one of width = fold * c channels, so that the inner loops are long. Sums are float32 over blocks of EQ_NORM_BLOCK of
+ * these and double across blocks, in the blocks' order, so threads do not matter. */
 #ifndef EQ_KERNELS_CPU_GROUP_NORM_H
 #define EQ_KERNELS_CPU_GROUP_NORM_H
 
