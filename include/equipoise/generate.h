@@ -1,0 +1,87 @@
+/* Generating sets of images that follow targets. */
+#ifndef EQUIPOISE_GENERATE_H
+#define EQUIPOISE_GENERATE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "equipoise/target.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* A diffusion model with its attribute predictors, ready to generate. */
+typedef struct eq_pipeline eq_pipeline;
+
+/* Opens a model folder (diffusers layout). Predictors in its folder adp/ come along. Freed with eq_pipeline_close.
+ * EQ_BAD_INPUT names the file and the fault. */
+EQ_API eq_status eq_pipeline_open(eq_context *ctx, const char *folder, eq_pipeline **out);
+EQ_API void eq_pipeline_close(eq_pipeline *pipeline);
+
+/* Adds a predictor from a file; one for an attribute that has one already takes its place. Heads of another model are
+ * refused. */
+EQ_API eq_status eq_pipeline_add_predictor(eq_pipeline *pipeline, const char *path);
+
+/* The attributes that can be guided: *count of them, owned by the pipeline. */
+EQ_API const eq_attribute *eq_pipeline_attributes(const eq_pipeline *pipeline, int *count);
+
+/* Number of steps done of all; called after each. */
+typedef void (*eq_generate_progress)(void *user, int64_t done, int64_t total);
+
+/* Zeros and NULLs mean the default in brackets. */
+typedef struct eq_generate_options {
+    int64_t count;       /* images, 1 or more */
+    int64_t first_index; /* number of the first image: with seed, it keys the noise */
+    uint64_t seed;
+    int steps;           /* [50] */
+    const char *sampler; /* ["ddim"] */
+    const char *spacing; /* of the timesteps: "leading", "trailing", "linspace", "paper" [the model's] */
+    double eta;          /* of DDIM, 0..1 */
+    const char *method;  /* "none", "distribution", "sample", "assign" ["distribution"; "none" without targets] */
+    const char *loss;    /* "chi2", "kl", "l2" ["chi2"] */
+    const char *preset;  /* "p2" or "sd": the published settings; what is set here overrides them */
+    double strength;     /* [what calibration stored with the predictor, else 1] */
+    double temperature;  /* [the predictor's] */
+    int guide_first, guide_last; /* guided steps, from 1; [all] */
+    int64_t coupled;             /* images that share one P [all; 100 in preset p2] */
+    int64_t micro_batch;         /* images through the network at a time [chosen] */
+    size_t memory_bytes;         /* for what the encoder keeps [a quarter of the machine's] */
+    int bf16;                    /* 1: bfloat16 activations, 0: float32 */
+    eq_generate_progress progress;
+    void *progress_user;
+} eq_generate_options;
+
+/* What was generated. Owned by the caller, freed by eq_generation_free. */
+typedef struct eq_generation {
+    int64_t count;
+    int width, height;
+    uint8_t *pixels; /* [count, height, width, 3] RGB */
+    int steps;
+    double *timesteps;      /* [steps] */
+    int attribute_count;    /* predictors that watched; order of eq_pipeline_attributes */
+    float **predictions;    /* [attribute_count] [count, classes] at the last step */
+    double **mean_per_step; /* [attribute_count] [steps, classes] P over the set, step by step */
+    int target_count;
+    int *cells;      /* [target_count, count] the cell an image was drawn to, -1: none of its own */
+    uint8_t *moved;  /* [count] whether guidance changed the image at all */
+    double strength; /* that was used */
+    double seconds, guidance_seconds;
+    double unet_passes; /* of single images */
+    size_t arena_bytes, weight_bytes;
+} eq_generation;
+
+/* Generates. targets may be empty. EQ_CANCELLED after eq_cancel: nothing is returned then. */
+EQ_API eq_status eq_generate(eq_pipeline *pipeline, const eq_generate_options *options, const eq_targets *targets,
+                             eq_generation *out);
+EQ_API void eq_generation_free(eq_generation *generation);
+
+/* Finds the strength for these targets on a small batch: the one that trades distance to the target best against drift
+ * from the unguided images of the same seeds (see doc/method.md). */
+EQ_API eq_status eq_calibrate(eq_pipeline *pipeline, const eq_generate_options *options, const eq_targets *targets,
+                              double *strength);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

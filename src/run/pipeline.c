@@ -1,0 +1,107 @@
+#include "run/pipeline.h"
+
+#include <dirent.h>
+#include <stdlib.h>
+
+#include "base/path.h"
+#include "guidance/adp_file.h"
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* Adds every *.safetensors of the folder, by name; a folder that is not there has none. */
+static eq_status add_folder(eq_pipeline *pipeline, const char *folder)
+{
+    char *names[64];
+    size_t count = 0;
+    DIR *directory = opendir(folder);
+    if (!directory)
+        return EQ_OK;
+    for (struct dirent *entry; (entry = readdir(directory)) && count < 64;)
+        if (eq_path_has_extension(entry->d_name, ".safetensors"))
+            names[count++] = eq_path_join(folder, entry->d_name);
+    closedir(directory);
+    eq_status status = EQ_OK;
+    for (size_t i = 0; i < count && status == EQ_OK; i++)
+        if (!names[i])
+            status = eq_fail_memory(pipeline->ctx, "a path");
+    if (status == EQ_OK)
+        qsort(names, count, sizeof *names, compare_names);
+    for (size_t i = 0; i < count; i++) {
+        if (status == EQ_OK)
+            status = eq_pipeline_add_predictor(pipeline, names[i]);
+        free(names[i]);
+    }
+    return status;
+}
+
+eq_status eq_pipeline_open(eq_context *ctx, const char *folder, eq_pipeline **out)
+{
+    *out = NULL;
+    eq_pipeline *pipeline = calloc(1, sizeof *pipeline);
+    char *adps = eq_path_join(folder, "adp");
+    eq_status status = EQ_OK;
+    if (!pipeline || !adps) {
+        status = eq_fail_memory(ctx, "a pipeline");
+    } else {
+        pipeline->ctx = ctx;
+        status = eq_model_open(ctx, folder, &pipeline->model);
+        if (status == EQ_OK)
+            status = add_folder(pipeline, adps);
+    }
+    free(adps);
+    if (status != EQ_OK) {
+        eq_pipeline_close(pipeline);
+        return status;
+    }
+    *out = pipeline;
+    return EQ_OK;
+}
+
+void eq_pipeline_close(eq_pipeline *pipeline)
+{
+    if (!pipeline)
+        return;
+    for (int i = 0; i < pipeline->adp_count; i++) {
+        eq_adp_free(&pipeline->adps[i]);
+        free(pipeline->adp_paths[i]);
+    }
+    eq_model_close(&pipeline->model);
+    free(pipeline);
+}
+
+eq_status eq_pipeline_add_predictor(eq_pipeline *pipeline, const char *path)
+{
+    eq_adp adp;
+    EQ_TRY(eq_adp_read(pipeline->ctx, path, &adp));
+    int slot = eq_attribute_find(pipeline->attributes, pipeline->adp_count, adp.attribute.name);
+    char *kept = strdup(path);
+    eq_status status = eq_adp_check_model(pipeline->ctx, &adp, path, pipeline->model.hash, &pipeline->model.h_shape);
+    if (status == EQ_OK && !kept)
+        status = eq_fail_memory(pipeline->ctx, "a path");
+    if (status == EQ_OK && slot < 0 && pipeline->adp_count == EQ_MAX_ADPS)
+        status = eq_fail(pipeline->ctx, EQ_BAD_USAGE, "%s: more than %d attribute predictors", path, EQ_MAX_ADPS);
+    if (status != EQ_OK) {
+        eq_adp_free(&adp);
+        free(kept);
+        return status;
+    }
+    if (slot < 0) {
+        slot = pipeline->adp_count++;
+    } else {
+        eq_adp_free(&pipeline->adps[slot]);
+        free(pipeline->adp_paths[slot]);
+    }
+    pipeline->adps[slot] = adp;
+    pipeline->adp_paths[slot] = kept;
+    pipeline->attributes[slot] = adp.attribute;
+    return EQ_OK;
+}
+
+const eq_attribute *eq_pipeline_attributes(const eq_pipeline *pipeline, int *count)
+{
+    *count = pipeline->adp_count;
+    return pipeline->attributes;
+}

@@ -1,0 +1,18 @@
+/* Inside of the public pipeline. */
+#ifndef EQ_RUN_PIPELINE_H
+#define EQ_RUN_PIPELINE_H
+
+#include "diffusion/model.h"
+#include "equipoise/generate.h"
+#include "guidance/guidance.h"
+
+struct eq_pipeline {
+    eq_context *ctx;
+    eq_model model;
+    int adp_count;
+    eq_adp adps[EQ_MAX_ADPS];
+    char *adp_paths[EQ_MAX_ADPS];
+    eq_attribute attributes[EQ_MAX_ADPS]; /* views of the predictors' */
+};
+
+#endif
