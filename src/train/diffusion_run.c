@@ -167,7 +167,9 @@ static eq_status train_steps(run_state *s, bool *finished)
         if (s->run->checkpoint_seconds > 0 && time - s->last_checkpoint > s->run->checkpoint_seconds)
             EQ_TRY(save_checkpoint(s));
         if (s->run->sheet_seconds > 0 && time - s->last_sheet > s->run->sheet_seconds) {
-            EQ_TRY(sample_sheet(s));
+            eq_status status = sample_sheet(s);
+            if (status != EQ_OK && status != EQ_CANCELLED) /* cancelled: the loop ends, and the checkpoint is written */
+                return status;
             s->last_sheet = now();
         }
         if (s->run->budget_seconds > 0 && time - s->start > s->run->budget_seconds)
