@@ -2,11 +2,17 @@
 #include "ops/ops.h"
 #include "ops/table.h"
 
+static bool is_supported(eq_dtype dtype)
+{
+    return dtype == EQ_F32 || dtype == EQ_BF16 || dtype == EQ_F16;
+}
+
 static eq_status infer(eq_graph *graph, eq_node *node)
 {
-    eq_dtype to = node->attr.dtype;
-    if (to != EQ_F32 && to != EQ_BF16 && to != EQ_F16)
-        return eq_graph_fail(graph, node, "to %s: only floating types", eq_dtype_name(to));
+    eq_dtype from = eq_info(graph, node->in[0])->dtype, to = node->attr.dtype;
+    if (!is_supported(from) || !is_supported(to))
+        return eq_graph_fail(graph, node, "from %s to %s: only f32, bf16 and f16 are known", eq_dtype_name(from),
+                             eq_dtype_name(to));
     eq_node_output(graph, node, 0, to, *eq_shape_at(graph, node->in[0]));
     return EQ_OK;
 }

@@ -1,10 +1,12 @@
 /* concat: joins inputs along the last axis. */
+#include "ops/check.h"
 #include "ops/ops.h"
 #include "ops/table.h"
 
 static eq_status infer(eq_graph *graph, eq_node *node)
 {
     const eq_value_info *first = eq_info(graph, node->in[0]);
+    EQ_TRY(eq_check_rank(graph, node, 0, "x[0]", 1, EQ_MAX_RANK));
     eq_shape shape = first->shape;
     int last = shape.rank - 1;
     for (int i = 1; i < node->inputs; i++) {
@@ -38,5 +40,7 @@ const eq_op eq_op_concat = {.name = "concat", .infer = infer, .backward = backwa
 
 eq_value eq_concat(eq_graph *g, int count, const eq_value *x)
 {
+    if (g->status == EQ_OK && (count < 1 || count > EQ_MAX_INPUTS))
+        g->status = eq_fail(g->ctx, EQ_FAILED, "concat: %d inputs, expected 1 to %d", count, EQ_MAX_INPUTS);
     return eq_graph_add(g, &eq_op_concat, count, x, 1, NULL);
 }

@@ -57,7 +57,7 @@ eq_value eq_sum_to(eq_graph *g, eq_value x, eq_shape shape);
 
 /* --- moving and resampling --- */
 
-/* Joins along the last axis. count in 2..EQ_MAX_INPUTS */
+/* Joins along the last axis. count in 1..EQ_MAX_INPUTS */
 eq_value eq_concat(eq_graph *g, int count, const eq_value *x);
 /* x[..., offset : offset + length] along `axis`. */
 eq_value eq_slice(eq_graph *g, eq_value x, int axis, int64_t offset, int64_t length);

@@ -5,7 +5,9 @@
 static eq_status infer(eq_graph *graph, eq_node *node)
 {
     const eq_value_info *x = eq_info(graph, node->in[0]);
-    if (eq_shape_count(&x->shape) != eq_shape_count(&node->attr.shape))
+    int64_t count;
+    if (!eq_shape_checked_count(&node->attr.shape, eq_dtype_size(x->dtype), &count) ||
+        count != eq_shape_count(&x->shape))
         return eq_graph_fail(graph, node, "%s has not as many elements as %s", eq_shape_format(&x->shape).text,
                              eq_shape_format(&node->attr.shape).text);
     eq_node_output(graph, node, 0, x->dtype, node->attr.shape);

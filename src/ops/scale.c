@@ -1,9 +1,11 @@
 /* scale: x * attr.scale. */
+#include "ops/check.h"
 #include "ops/ops.h"
 #include "ops/table.h"
 
 static eq_status infer(eq_graph *graph, eq_node *node)
 {
+    EQ_TRY(eq_check_activation(graph, node, 0, "x"));
     const eq_value_info *x = eq_info(graph, node->in[0]);
     eq_node_output(graph, node, 0, x->dtype, x->shape);
     return EQ_OK;

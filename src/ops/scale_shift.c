@@ -1,14 +1,17 @@
 /* scale_shift: y = x (1 + scale) + shift, scale and shift [n, c] over x [n, ..., c]. */
+#include "ops/check.h"
 #include "ops/ops.h"
 #include "ops/table.h"
 
 static eq_status infer(eq_graph *graph, eq_node *node)
 {
+    EQ_TRY(eq_check_activation(graph, node, 0, "x"));
+    EQ_TRY(eq_check_rank(graph, node, 0, "x", 2, EQ_MAX_RANK));
     const eq_value_info *x = eq_info(graph, node->in[0]);
     eq_shape rows = eq_shape_of(x->shape.dim[0], x->shape.dim[x->shape.rank - 1]);
     for (int i = 1; i < 3; i++) {
         const eq_value_info *vector = eq_info(graph, node->in[i]);
-        if (x->shape.rank < 2 || !eq_shape_equal(&vector->shape, &rows) || vector->dtype != x->dtype)
+        if (!eq_shape_equal(&vector->shape, &rows) || vector->dtype != x->dtype)
             return eq_graph_fail(graph, node, "x is %s %s, so scale and shift must be %s, not %s %s",
                                  eq_dtype_name(x->dtype), eq_shape_format(&x->shape).text, eq_shape_format(&rows).text,
                                  eq_dtype_name(vector->dtype), eq_shape_format(&vector->shape).text);

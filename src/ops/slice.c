@@ -7,8 +7,10 @@ static eq_status infer(eq_graph *graph, eq_node *node)
 {
     const eq_value_info *x = eq_info(graph, node->in[0]);
     int axis = node->attr.axis;
+    if (axis < 0 || axis >= x->shape.rank)
+        return eq_graph_fail(graph, node, "there is no axis %d in %s", axis, eq_shape_format(&x->shape).text);
     int64_t length = node->attr.shape.dim[axis], offset = node->attr.offset;
-    if (axis < 0 || axis >= x->shape.rank || offset < 0 || length < 1 || offset + length > x->shape.dim[axis])
+    if (offset < 0 || length < 1 || length > x->shape.dim[axis] - offset)
         return eq_graph_fail(graph, node, "[%lld, %lld) along axis %d is not within %s", (long long)offset,
                              (long long)(offset + length), axis, eq_shape_format(&x->shape).text);
     eq_node_output(graph, node, 0, x->dtype, node->attr.shape);
@@ -33,9 +35,10 @@ const eq_op eq_op_slice_grad = {.name = "slice_grad", .infer = infer_grad};
 
 eq_value eq_slice(eq_graph *g, eq_value x, int axis, int64_t offset, int64_t length)
 {
-    if (x == EQ_NONE || axis < 0 || axis >= EQ_MAX_RANK)
+    if (x == EQ_NONE)
         return EQ_NONE;
     eq_attr attr = {.axis = axis, .offset = offset, .shape = *eq_shape_at(g, x)};
-    attr.shape.dim[axis] = length;
+    if (axis >= 0 && axis < EQ_MAX_RANK)
+        attr.shape.dim[axis] = length;
     return eq_graph_add(g, &eq_op_slice, 1, &x, 1, &attr);
 }

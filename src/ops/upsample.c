@@ -1,12 +1,12 @@
 /* upsample: each pixel of [n, h, w, c] becomes 2 x 2. upsample_grad: sums of 2 x 2. */
+#include "ops/check.h"
 #include "ops/ops.h"
 #include "ops/table.h"
 
 static eq_status infer(eq_graph *graph, eq_node *node)
 {
+    EQ_TRY(eq_check_rank(graph, node, 0, "x", 4, 4));
     const eq_value_info *x = eq_info(graph, node->in[0]);
-    if (x->shape.rank != 4)
-        return eq_graph_fail(graph, node, "wants [n, h, w, c], not %s", eq_shape_format(&x->shape).text);
     const int64_t *d = x->shape.dim;
     eq_node_output(graph, node, 0, x->dtype, eq_shape_of(d[0], 2 * d[1], 2 * d[2], d[3]));
     return EQ_OK;

@@ -1,6 +1,10 @@
 /* One test of an op: every kernel against the reference, for each element type, and the reference's gradients against
  * finite differences. A case names its inputs and builds its node; the loss is the mean squared distance of the
- * result from random numbers. */
+ * result from random numbers.
+ *
+ * To add a case: a row in the table of tests/ops/test_<group>.c - a name, a function that builds the node from the
+ * inputs, its attributes, its inputs - and OP_CHECK(table). Shapes want to be small and odd. OP_CHECK_FORWARD is for
+ * what has no gradient. */
 #ifndef EQ_TESTS_OPS_OP_CHECK_H
 #define EQ_TESTS_OPS_OP_CHECK_H
 
@@ -29,6 +33,7 @@ enum { OP_MAX_INPUTS = 6 };
 typedef enum op_role {
     OP_ABSENT,     /* an optional input that is not there */
     OP_ACTIVATION, /* of the graph's dtype */
+    OP_SPREAD,     /* the same, no two numbers near each other or near zero: for ops with kinks */
     OP_PARAM,      /* float32, bfloat16 or float16 */
     OP_F32,        /* float32 whatever the graph's dtype, with a gradient */
     OP_CONSTANT,   /* the same without one */
@@ -43,6 +48,7 @@ typedef struct op_input {
 
 /* clang-format off */
 #define ACTIVATION(...) {OP_ACTIVATION, eq_shape_of(__VA_ARGS__), 0, 0}
+#define SPREAD(...) {OP_SPREAD, eq_shape_of(__VA_ARGS__), 0, 0}
 #define PARAM(...) {OP_PARAM, eq_shape_of(__VA_ARGS__), 0, 0}
 #define FLOATS(...) {OP_F32, eq_shape_of(__VA_ARGS__), 0, 0}
 #define CONSTANT(...) {OP_CONSTANT, eq_shape_of(__VA_ARGS__), 0, 0}
@@ -82,12 +88,29 @@ static inline void op_from_f32(eq_dtype dtype, const float *from, void *to, int6
             ((uint16_t *)to)[i] = dtype == EQ_BF16 ? eq_f32_to_bf16(from[i]) : eq_f32_to_f16(from[i]);
 }
 
+/* Half-odd multiples of 1/8 in random order. Up to 256 of them, also bfloat16 holds them exactly. */
+static inline void op_spread(eq_rng *rng, eq_dtype dtype, void *to, int64_t count)
+{
+    uint32_t *order = calloc((size_t)count, sizeof *order);
+    assert_non_null(order);
+    eq_rng_permutation(rng, order, (uint32_t)count);
+    for (int64_t i = 0; i < count; i++) {
+        float number = ((float)order[i] - (float)(count / 2) + 0.5f) / 8;
+        op_from_f32(dtype, &number, (char *)to + i * eq_dtype_size(dtype), 1);
+    }
+    free(order);
+}
+
 static inline eq_tensor op_random(const op_input *input, eq_dtype dtype, int stream)
 {
     int64_t count = eq_shape_count(&input->shape);
     eq_tensor tensor = {dtype, input->shape, eq_buffer_new((size_t)count * eq_dtype_size(dtype))};
     eq_rng rng = eq_rng_make(20, (uint64_t)stream, 0);
     assert_non_null(tensor.data);
+    if (input->role == OP_SPREAD) {
+        op_spread(&rng, dtype, tensor.data, count);
+        return tensor;
+    }
     for (int64_t i = 0; i < count; i++)
         if (dtype == EQ_I32)
             ((int32_t *)tensor.data)[i] =
@@ -100,7 +123,7 @@ static inline eq_tensor op_random(const op_input *input, eq_dtype dtype, int str
 static inline bool op_has_gradient(const op_case *c, int input)
 {
     op_role role = c->in[input].role;
-    return role == OP_ACTIVATION || role == OP_PARAM || role == OP_F32;
+    return role == OP_ACTIVATION || role == OP_SPREAD || role == OP_PARAM || role == OP_F32;
 }
 
 /* differentiate: with the loss and its gradients. */
@@ -117,10 +140,11 @@ static inline void op_open(op_fixture *f, const op_case *c, eq_dtype dtype, eq_d
         f->in[i] = f->gradient[i] = EQ_NONE;
         if (input->role == OP_ABSENT)
             continue;
-        eq_dtype own = input->role == OP_ACTIVATION ? dtype
-                       : input->role == OP_PARAM    ? param_dtype
-                       : input->role == OP_INDEX    ? EQ_I32
-                                                    : EQ_F32;
+        bool activation = input->role == OP_ACTIVATION || input->role == OP_SPREAD;
+        eq_dtype own = activation                ? dtype
+                       : input->role == OP_PARAM ? param_dtype
+                       : input->role == OP_INDEX ? EQ_I32
+                                                 : EQ_F32;
         f->tensor[i] = op_random(input, own, i);
         f->in[i] = input->role == OP_PARAM ? eq_graph_param(f->graph, "parameter", &f->tensor[i], true)
                                            : eq_graph_input(f->graph, "input", own, input->shape);
@@ -160,10 +184,39 @@ static inline void op_close(op_fixture *f)
 
 /* --- kernels against the reference --- */
 
-/* Runs one kernel as a program does: those that read only float32 get float32 copies. out[i]: in the node's dtypes. */
-static inline void op_run_kernel(const eq_kernel_env *env, const eq_kernel *kernel, const eq_node *node,
-                                 void *const *values, void *const *out)
+/* Leaves a file named after the op and one named after the kernel in the folder that EQUIPOISE_EXERCISED names, if it
+ * does, for ops/test_exercised.c. */
+static inline void op_record(const eq_kernel *kernel)
 {
+    const char *folder = getenv("EQUIPOISE_EXERCISED");
+    for (int i = 0; folder && i < 2; i++) {
+        char path[1024];
+        snprintf(path, sizeof path, "%s/%s%s%s", folder, kernel->op, i ? "." : "", i ? kernel->backend : "");
+        FILE *file = fopen(path, "w");
+        assert_non_null(file);
+        fclose(file);
+    }
+}
+
+/* Whether the planner may let the node write over its first input, and the kernel then sees one buffer for both. */
+static inline bool op_may_take_over(const eq_graph *graph, const eq_node *node, const eq_kernel *kernel)
+{
+    if (!(node->op->flags & EQ_OP_INPLACE))
+        return false;
+    const eq_value_info *x = eq_info(graph, node->in[0]), *y = eq_info(graph, node->out[0]);
+    for (int i = 1; i < node->inputs; i++)
+        if (node->in[i] == node->in[0])
+            return false;
+    return eq_shape_count(&x->shape) == eq_shape_count(&y->shape) && x->dtype == y->dtype &&
+           (kernel->any_dtype || y->dtype == EQ_F32);
+}
+
+/* Runs one kernel as a program does: those that read only float32 get float32 copies. out[i]: in the node's dtypes.
+ * take_over: out[0] holds the first input. */
+static inline void op_run_kernel(const eq_kernel_env *env, const eq_kernel *kernel, const eq_node *node,
+                                 void *const *values, void *const *out, bool take_over)
+{
+    op_record(kernel);
     void *in_f32[EQ_MAX_INPUTS] = {0}, *out_f32[EQ_MAX_OUTPUTS] = {0}, *to[EQ_MAX_OUTPUTS] = {0};
     const void *from[EQ_MAX_INPUTS] = {0};
     for (int i = 0; i < node->inputs; i++) {
@@ -190,8 +243,14 @@ static inline void op_run_kernel(const eq_kernel_env *env, const eq_kernel *kern
     void *scratch = eq_buffer_new(scratch_bytes);
     assert_non_null(scratch);
     /* Twice: nothing may be left behind in state or scratch that changes the result. */
-    for (int run = 0; run < 2; run++)
+    for (int run = 0; run < 2; run++) {
+        if (take_over) {
+            const eq_value_info *info = eq_info(env->graph, node->in[0]);
+            memcpy(to[0], values[node->in[0]], (size_t)eq_shape_count(&info->shape) * eq_dtype_size(info->dtype));
+            from[0] = to[0];
+        }
         op_assert_ok(env->ctx, kernel->run(env, node, state, (void *const *)from, to, scratch));
+    }
     if (kernel->release && state)
         kernel->release(state);
     eq_buffer_free(scratch);
@@ -237,7 +296,7 @@ static inline void op_compare(const char *name, const eq_kernel *kernel, const e
     free(b);
 }
 
-/* Runs the graph node by node with the reference, and every other kernel that takes a node beside it. */
+/* Runs the graph node by node with the reference, and beside it every kernel that takes the node, also in place. */
 static inline void op_compare_kernels(const op_case *c, eq_dtype dtype, eq_dtype param_dtype, bool frozen,
                                       bool differentiate)
 {
@@ -271,18 +330,19 @@ static inline void op_compare_kernels(const op_case *c, eq_dtype dtype, eq_dtype
             const eq_kernel *reference = eq_kernel_find("ref", graph, node);
             if (!reference)
                 fail_msg("%s has no reference kernel", node->op->name);
-            op_run_kernel(&env, reference, node, values, expected);
+            op_run_kernel(&env, reference, node, values, expected, false);
         }
         for (int k = 0; k < kernels; k++) {
             const eq_kernel *kernel = table[k];
-            if (strcmp(kernel->op, node->op->name) != 0 || strcmp(kernel->backend, "ref") == 0 ||
-                (kernel->supports && !kernel->supports(graph, node)))
+            if (strcmp(kernel->op, node->op->name) != 0 || (kernel->supports && !kernel->supports(graph, node)))
                 continue;
-            for (int i = 0; i < node->outputs; i++)
-                memset(found[i], 0xff, bytes[i]); /* NaN: what is not written does not pass */
-            op_run_kernel(&env, kernel, node, values, found);
-            for (int i = 0; i < node->outputs; i++)
-                op_compare(c->name, kernel, eq_info(graph, node->out[i]), i, expected[i], found[i]);
+            for (int take_over = 0; take_over <= op_may_take_over(graph, node, kernel); take_over++) {
+                for (int i = 0; i < node->outputs; i++)
+                    memset(found[i], 0xff, bytes[i]); /* NaN: what is not written does not pass */
+                op_run_kernel(&env, kernel, node, values, found, take_over);
+                for (int i = 0; i < node->outputs; i++)
+                    op_compare(c->name, kernel, eq_info(graph, node->out[i]), i, expected[i], found[i]);
+            }
         }
         for (int i = 0; i < node->outputs; i++)
             eq_buffer_free(found[i]);
