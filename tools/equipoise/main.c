@@ -57,31 +57,26 @@ static void print_error(const char *message)
     fputc('\n', stderr);
 }
 
-/* The names that may have been meant: whole commands, and the first words of those of two. */
+/* Reports what may have been meant: of whole names where two words were given, of first words otherwise. */
 static eq_status unknown_command(eq_context *ctx, int argc, char **argv)
 {
-    const char *names[MOST_NAMES];
-    char groups[MOST_NAMES][32], both[96];
+    const char *names[MOST_NAMES], *firsts[MOST_NAMES];
+    char words[MOST_NAMES][32], both[96];
     int count = 0;
-    for (const eq_command *const *command = eq_commands; *command && count + 2 < MOST_NAMES; command++) {
-        const char *space = strchr((*command)->name, ' ');
-        names[count++] = (*command)->name;
-        if (space) {
-            snprintf(groups[count], sizeof groups[count], "%.*s", (int)(space - (*command)->name), (*command)->name);
-            names[count] = groups[count];
-            count++;
-        }
+    for (; eq_commands[count] && count < MOST_NAMES; count++) {
+        const char *name = eq_commands[count]->name;
+        snprintf(words[count], sizeof words[count], "%.*s", (int)strcspn(name, " "), name);
+        firsts[count] = words[count];
+        names[count] = name;
     }
-    const char *nearest = NULL;
-    snprintf(both, sizeof both, "%.40s%s%.40s", argv[0], argc > 1 && argv[1][0] != '-' ? " " : "",
-             argc > 1 && argv[1][0] != '-' ? argv[1] : "");
-    if (argc > 1)
-        nearest = eq_nearest(both, names, count);
-    if (nearest)
+    bool two = argc > 1 && argv[1][0] != '-';
+    snprintf(both, sizeof both, "%.40s%s%.40s", argv[0], two ? " " : "", two ? argv[1] : "");
+    const char *nearest = eq_nearest(both, names, count);
+    if (nearest && two)
         return eq_fail(ctx, EQ_BAD_USAGE, "unknown command '%s'; did you mean '%s'?", both, nearest);
     if (eq_command_is_group(argv[0]))
         return eq_fail(ctx, EQ_BAD_USAGE, "unknown command '%s'; 'equipoise %s --help' lists them", both, argv[0]);
-    nearest = eq_nearest(argv[0], names, count);
+    nearest = eq_nearest(argv[0], firsts, count);
     if (nearest)
         return eq_fail(ctx, EQ_BAD_USAGE, "unknown command '%.100s'; did you mean '%s'?", argv[0], nearest);
     return eq_fail(ctx, EQ_BAD_USAGE, "unknown command '%.100s'; 'equipoise --help' lists them", argv[0]);

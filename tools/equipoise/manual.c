@@ -117,7 +117,7 @@ static void put_command(FILE *out, const eq_command *command)
 
 void eq_write_manual(FILE *out)
 {
-    fprintf(out, ".TH EQUIPOISE 1 \"\" \"equipoise %s\" \"User Commands\"\n", EQUIPOISE_VERSION);
+    fprintf(out, ".TH EQUIPOISE 1 2026-11-24 \"equipoise %s\" \"User Commands\"\n", EQUIPOISE_VERSION);
     fputs(".SH NAME\nequipoise \\- generate sets of images that follow a target attribute distribution\n", out);
     fputs(".SH SYNOPSIS\n.B equipoise\n.I COMMAND\n.RI [ options ]\n", out);
     fputs(".SH DESCRIPTION\n", out);
