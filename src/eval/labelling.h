@@ -1,0 +1,41 @@
+/* Labelling images with a trained classifier: pseudo-labels for predictors, grades for sets. */
+#ifndef EQ_EVAL_LABELLING_H
+#define EQ_EVAL_LABELLING_H
+
+#include "equipoise/target.h"
+#include "eval/confusion.h"
+#include "io/image.h"
+
+/* A classifier folder (classifier.json, classifier.safetensors), opened and compiled. */
+typedef struct eq_classifier eq_classifier;
+
+eq_status eq_classifier_open(eq_context *ctx, const char *folder, eq_classifier **out);
+void eq_classifier_close(eq_classifier *classifier);
+
+/* Its attributes, its held-out confusion counts (zeroed where not known) and accuracies (NaN where not known): arrays
+ * of *count, owned by the classifier. */
+const eq_attribute *eq_classifier_attributes(const eq_classifier *classifier, int *count);
+const eq_confusion *eq_classifier_confusions(const eq_classifier *classifier);
+const double *eq_classifier_accuracies(const eq_classifier *classifier);
+/* SHA-256 of its weights: tells whether two classifiers are the same. */
+const char *eq_classifier_hash(const eq_classifier *classifier);
+/* Numbers in a feature vector. */
+int eq_classifier_feature_count(const eq_classifier *classifier);
+
+typedef void (*eq_label_progress)(void *user, int64_t done, int64_t total);
+
+/* pixels: [count, height, width, 3] RGB; other sizes than the classifier's are cropped and scaled. probabilities: an
+ * array of [count, classes] for every attribute, or NULL; features: [count, feature count], or NULL. */
+eq_status eq_classifier_run(eq_classifier *classifier, const uint8_t *pixels, int64_t count, int width, int height,
+                            float *const *probabilities, float *features, eq_label_progress progress, void *user);
+
+/* Allocates the arrays of `probabilities` for `count` images; freed with eq_probabilities_free. */
+eq_status eq_probabilities_new(eq_context *ctx, const eq_attribute *attributes, int attribute_count, int64_t count,
+                               float ***out);
+void eq_probabilities_free(float **probabilities, int attribute_count);
+
+/* Writes `file_name,<attribute>,<attribute>_p,...`: the most probable class and its probability. files: [count]. */
+eq_status eq_write_labels(eq_context *ctx, const char *path, const char *const *files, int64_t count,
+                          const eq_attribute *attributes, int attribute_count, float *const *probabilities);
+
+#endif
