@@ -68,7 +68,7 @@ static eq_status prepare_step(eq_program *program, int32_t index, const char *ba
     const eq_graph *graph = program->graph;
     const eq_node *node = &graph->nodes[index];
     step *s = &program->steps[index];
-    if (node->op->flags & EQ_OP_VIEW)
+    if ((node->op->flags & EQ_OP_VIEW) && program->plan.places[node->out[0]].root != node->out[0])
         return EQ_OK;
     s->kernel = eq_kernel_find(backend, graph, node);
     if (!s->kernel)

@@ -53,6 +53,7 @@ static const eq_kernel *const table[] = {
     &eq_ref_concat,
     &eq_ref_slice,
     &eq_ref_slice_grad,
+    &eq_ref_reshape,
     &eq_ref_permute,
     &eq_ref_upsample,
     &eq_ref_upsample_grad,

@@ -50,6 +50,10 @@ eq_status eq_graph_backward(eq_graph *graph, eq_value loss, int count, const eq_
 {
     if (graph->status != EQ_OK)
         return graph->status;
+    const eq_value_info *info = eq_info(graph, loss);
+    if (info->dtype != EQ_F32 || !eq_shape_equal(&info->shape, &(eq_shape){.rank = 1, .dim = {1}}))
+        return graph->status = eq_fail(graph->ctx, EQ_FAILED, "a loss is f32 [1], this one is %s %s",
+                                       eq_dtype_name(info->dtype), eq_shape_format(&info->shape).text);
     size_t values = (size_t)graph->value_count;
     eq_value *gradient = malloc(values * sizeof *gradient);
     free(graph->needs_gradient);

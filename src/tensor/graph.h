@@ -39,7 +39,8 @@ typedef struct eq_attr {
 } eq_attr;
 
 enum eq_op_flags {
-    EQ_OP_VIEW = 1,    /* the output is the first input's memory under another shape; no kernel runs */
+    EQ_OP_VIEW = 1, /* the output is the first input's memory under another shape; no kernel runs, unless the output is
+                       bound to memory of its own */
     EQ_OP_INPLACE = 2, /* the first output may take over the first input's memory: same element count and dtype */
 };
 
@@ -97,7 +98,7 @@ eq_graph *eq_graph_new(eq_context *ctx, eq_dtype dtype);
 void eq_graph_free(eq_graph *graph);
 eq_status eq_graph_status(const eq_graph *graph);
 
-/* A value that the caller fills before a run. */
+/* A value that the caller fills before every run; its memory serves others after its last use. */
 eq_value eq_graph_input(eq_graph *graph, const char *name, eq_dtype dtype, eq_shape shape);
 
 /* A parameter that reads `tensor` (f32, bf16 or f16; kept by the caller while programs of this graph live). */

@@ -12,10 +12,8 @@ typedef struct lifetime {
 typedef struct planner {
     const eq_graph *graph;
     eq_place *places;
-    lifetime *lives;      /* [value_count], meaningful at roots */
-    int32_t *last_use;    /* [value_count]: node that reads the value last, -1 if none */
-    int32_t *stage_start; /* [stage + 1] first node of each stage */
-    int stages;
+    lifetime *lives;   /* [value_count], meaningful at roots */
+    int32_t *last_use; /* [value_count]: node that reads the value last, -1 if none */
 } planner;
 
 static size_t value_bytes(const eq_graph *graph, eq_value value)
@@ -66,10 +64,11 @@ static bool can_take_over(const planner *p, int32_t n)
     const eq_graph *graph = p->graph;
     const eq_node *node = &graph->nodes[n];
     eq_value root = p->places[node->in[0]].root;
-    const eq_value_info *info = eq_info(graph, root);
-    if (info->kind != EQ_VALUE_RESULT || info->data || eq_info(graph, node->out[0])->data)
+    const eq_value_info *info = eq_info(graph, root), *result = eq_info(graph, node->out[0]);
+    if (info->kind != EQ_VALUE_RESULT || info->data || result->data)
         return false;
-    if (stage_of_value(graph, root) != node->stage || value_bytes(graph, root) != value_bytes(graph, node->out[0]))
+    if (stage_of_value(graph, root) != node->stage || info->dtype != result->dtype ||
+        eq_shape_count(&info->shape) != eq_shape_count(&result->shape))
         return false;
     for (int i = 1; i < node->inputs; i++)
         if (node->in[i] != EQ_NONE && p->places[node->in[i]].root == root)
@@ -84,8 +83,9 @@ static void find_roots(planner *p)
         p->places[v].root = v;
     for (int32_t n = 0; n < graph->node_count; n++) {
         const eq_node *node = &graph->nodes[n];
-        bool shares = (node->op->flags & EQ_OP_VIEW) || ((node->op->flags & EQ_OP_INPLACE) && can_take_over(p, n));
-        if (shares)
+        /* A view that is bound to memory of its own is computed, not shared. */
+        bool is_view = (node->op->flags & EQ_OP_VIEW) && !eq_info(graph, node->out[0])->data;
+        if (is_view || ((node->op->flags & EQ_OP_INPLACE) && can_take_over(p, n)))
             p->places[node->out[0]].root = p->places[node->in[0]].root;
     }
 }
@@ -118,23 +118,14 @@ static void find_lifetimes(planner *p)
     for (eq_value v = 0; v < graph->value_count; v++) {
         const eq_value_info *info = eq_info(graph, v);
         lifetime *life = &p->lives[p->places[v].root];
+        if (info->kind == EQ_VALUE_INPUT) {
+            if (life->last < 0)
+                extend(life, 0, 0); /* nobody reads it, but it may be filled */
+            life->first = 0;        /* filled before the run */
+        }
         if (info->output && life->last >= 0)
             life->last = INT32_MAX; /* readable after the run */
-        if (info->kind == EQ_VALUE_INPUT && life->last >= 0)
-            life->first = p->stage_start[life->first_stage]; /* filled before the stage starts */
     }
-}
-
-static eq_status find_stages(planner *p)
-{
-    const eq_graph *graph = p->graph;
-    p->stages = graph->stage + 1;
-    p->stage_start = calloc((size_t)p->stages + 1, sizeof *p->stage_start);
-    if (!p->stage_start)
-        return eq_fail_memory(graph->ctx, "the memory plan");
-    for (int32_t n = graph->node_count; n-- > 0;)
-        p->stage_start[graph->nodes[n].stage] = n;
-    return EQ_OK;
 }
 
 static void choose_spaces(planner *p, eq_memory_plan *plan)
@@ -239,16 +230,14 @@ eq_status eq_memory_plan_make(const eq_graph *graph, eq_memory_plan *out)
                  .lives = calloc(count, sizeof *p.lives),
                  .last_use = calloc(count, sizeof *p.last_use)};
     eq_status status = EQ_OK;
-    if (p.places && p.lives && p.last_use)
-        status = find_stages(&p);
-    else
-        status = eq_fail_memory(graph->ctx, "the memory plan");
-    if (status == EQ_OK) {
+    if (p.places && p.lives && p.last_use) {
         find_last_uses(&p);
         find_roots(&p);
         find_lifetimes(&p);
         choose_spaces(&p, out);
         status = place_all(&p, out);
+    } else {
+        status = eq_fail_memory(graph->ctx, "the memory plan");
     }
     if (status == EQ_OK) {
         out->places = p.places;
@@ -257,7 +246,6 @@ eq_status eq_memory_plan_make(const eq_graph *graph, eq_memory_plan *out)
     free(p.places);
     free(p.lives);
     free(p.last_use);
-    free(p.stage_start);
     return status;
 }
 

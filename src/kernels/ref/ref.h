@@ -18,6 +18,7 @@ extern const eq_kernel eq_ref_scale_shift_grad;
 extern const eq_kernel eq_ref_concat;
 extern const eq_kernel eq_ref_slice;
 extern const eq_kernel eq_ref_slice_grad;
+extern const eq_kernel eq_ref_reshape;
 extern const eq_kernel eq_ref_permute;
 extern const eq_kernel eq_ref_upsample;
 extern const eq_kernel eq_ref_upsample_grad;
