@@ -72,7 +72,8 @@ static eq_status prepare_step(eq_program *program, int32_t index, const char *ba
         return EQ_OK;
     s->kernel = eq_kernel_find(backend, graph, node);
     if (!s->kernel)
-        return eq_fail(graph->ctx, EQ_FAILED, "no kernel computes %s", node->op->name);
+        return eq_fail(graph->ctx, EQ_FAILED, "no %s%skernel computes %s", backend ? backend : "", backend ? " " : "",
+                       node->op->name);
     if (s->kernel->prepare)
         EQ_TRY(s->kernel->prepare(&program->env, node, &s->state, &s->scratch_bytes));
     size_t needed = align_up(s->scratch_bytes);

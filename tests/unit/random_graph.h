@@ -40,7 +40,8 @@ static inline eq_value random_norm(eq_graph *graph, random_params *params, eq_va
     return eq_layer_norm(graph, x, gamma, beta, 1e-2f);
 }
 
-/* One random op of x and, where their shapes fit, of y. All values are [rows, columns]. */
+/* One random op of x and, where their shapes fit, of y; x itself where the op does not. All values are [rows, columns].
+ */
 static inline eq_value random_op(eq_graph *graph, random_params *params, eq_rng *rng, eq_value x, eq_value y)
 {
     const eq_shape a = *eq_shape_at(graph, x), b = *eq_shape_at(graph, y);
@@ -83,6 +84,8 @@ static inline eq_graph *random_graph(eq_context *ctx, random_params *params, uin
         eq_value x = values[count - 1 - (int)eq_rng_below(&rng, recent < (uint32_t)count ? recent : (uint32_t)count)];
         eq_value y = values[eq_rng_below(&rng, (uint32_t)count)];
         eq_value z = random_op(graph, params, &rng, x, y);
+        if (z == x) /* it changed nothing */
+            z = eq_activate(graph, x, EQ_ACT_SILU);
         assert_int_equal(eq_graph_status(graph), EQ_OK);
         values[count++] = z;
         if (outputs && eq_rng_below(&rng, (uint32_t)outputs) == 0)
