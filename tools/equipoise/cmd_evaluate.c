@@ -116,6 +116,16 @@ static eq_status fill_graded(grading *g, graded *item, int column, char *classes
     return EQ_OK;
 }
 
+static eq_status unknown_attribute(const grading *g, const char *name)
+{
+    char known[256] = "";
+    size_t used = 0;
+    for (int i = 0; i < g->labels.attribute_count && used < sizeof known; i++)
+        used +=
+            (size_t)snprintf(known + used, sizeof known - used, "%s%s", i ? ", " : "", g->labels.attributes[i].name);
+    return eq_fail(g->ctx, EQ_BAD_USAGE, "--attribute %s: the labels have no such column; there is: %s", name, known);
+}
+
 /* option: "gender" or "gender=female,male". */
 static eq_status add_attribute(grading *g, const char *option)
 {
@@ -126,8 +136,7 @@ static eq_status add_attribute(grading *g, const char *option)
     char *classes = item->text, *name = strsep(&classes, "=");
     int column = eq_attribute_find(g->labels.attributes, g->labels.attribute_count, name);
     if (column < 0)
-        return eq_fail(g->ctx, EQ_BAD_USAGE, "--attribute %s: the labels have no such column; the first is '%s'", name,
-                       g->labels.attributes[0].name);
+        return unknown_attribute(g, name);
     for (int i = 0; i < g->count - 1; i++)
         if (g->items[i].column == column)
             return eq_fail(g->ctx, EQ_BAD_USAGE, "--attribute %s is given twice", name);
@@ -190,31 +199,40 @@ static eq_status match_images(grading *g, const settings *s)
     return EQ_OK;
 }
 
-/* Targets are parsed against `known`, evaluated against the same. */
-static eq_status grade(grading *g, const settings *s, eq_evaluation *out)
+static eq_status read_targets(grading *g, const settings *s)
 {
     eq_attribute *known = calloc((size_t)g->count, sizeof *known);
-    const float **p = calloc((size_t)g->count, sizeof *p);
-    eq_status status = known && p ? EQ_OK : eq_fail_memory(g->ctx, "attributes");
-    for (int a = 0; status == EQ_OK && a < g->count; a++) {
+    eq_status status = known ? EQ_OK : eq_fail_memory(g->ctx, "attributes");
+    for (int a = 0; status == EQ_OK && a < g->count; a++)
         known[a] = g->items[a].attribute;
-        p[a] = g->items[a].p;
-    }
     for (int i = 0; status == EQ_OK && i < s->targets.count; i++)
         status = eq_targets_add(g->ctx, &g->targets, s->targets.item[i], known, g->count);
     for (int i = 0; status == EQ_OK && i < s->target_files.count; i++)
         status = eq_targets_read(g->ctx, &g->targets, s->target_files.item[i], known, g->count);
+    free(known);
+    return status;
+}
+
+static eq_status grade(const grading *g, const settings *s, eq_evaluation *out)
+{
+    eq_attribute *attributes = calloc((size_t)g->count, sizeof *attributes);
+    const float **p = calloc((size_t)g->count, sizeof *p);
+    eq_status status = attributes && p ? EQ_OK : eq_fail_memory(g->ctx, "attributes");
+    for (int a = 0; status == EQ_OK && a < g->count; a++) {
+        attributes[a] = g->items[a].attribute;
+        p[a] = g->items[a].p;
+    }
     if (status == EQ_OK)
         status = eq_evaluate(g->ctx,
                              &(eq_evaluation_input){.n = g->n,
                                                     .evaluator = eq_path_name(s->labels),
                                                     .attribute_count = g->count,
-                                                    .attributes = known,
+                                                    .attributes = attributes,
                                                     .probabilities = p,
                                                     .targets = g->targets.items,
                                                     .target_count = g->targets.count},
                              out);
-    free(known);
+    free(attributes);
     free(p);
     return status;
 }
@@ -223,7 +241,10 @@ static eq_status read_inputs(grading *g, const settings *s)
 {
     EQ_TRY(eq_labels_read(g->ctx, s->labels, &g->labels));
     EQ_TRY(eq_list_images(g->ctx, s->images, true, &g->images));
+    if (g->images.count == 0)
+        return eq_fail(g->ctx, EQ_BAD_INPUT, "%s: no PNG, JPEG or WebP image below this folder", s->images);
     EQ_TRY(choose_attributes(g, s));
+    EQ_TRY(read_targets(g, s));
     return match_images(g, s);
 }
 

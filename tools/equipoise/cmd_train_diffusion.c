@@ -302,15 +302,21 @@ static eq_status fill_run(const eq_invocation *call, watch *w, eq_diffusion_run 
 static eq_status report(const eq_invocation *call, const eq_training_progress *last, bool finished)
 {
     const settings *s = call->settings;
+    /* Without a step in this call there is no loss to tell. */
+    bool stepped = last->step > 0;
+    int64_t step = !stepped && finished ? s->steps : last->step;
     if (call->common.json)
-        return eq_print_json(call, json_pack("{ss, sb, sI, sI, sf, sf}", "out", s->out, "finished", (int)finished,
-                                             "step", (json_int_t)last->step, "steps", (json_int_t)s->steps, "loss",
-                                             last->loss, "images_per_second", last->images_per_second));
-    if (finished)
+        return eq_print_json(call, json_pack("{ss, sb, sI, sI, so, so}", "out", s->out, "finished", (int)finished,
+                                             "step", (json_int_t)step, "steps", (json_int_t)s->steps, "loss",
+                                             stepped ? json_real(last->loss) : json_null(), "images_per_second",
+                                             stepped ? json_real(last->images_per_second) : json_null()));
+    if (finished && !stepped)
+        printf("model in %s: all %" PRId64 " steps had been done before\n", s->out, s->steps);
+    else if (finished)
         printf("model in %s: %" PRId64 " steps, loss %.4f\n", s->out, s->steps, last->loss);
     else
         printf("model in %s: stopped in time at step %" PRId64 " of %" PRId64 ", loss %.4f; continue with --resume\n",
-               s->out, last->step, s->steps, last->loss);
+               s->out, step, s->steps, last->loss);
     return EQ_OK;
 }
 

@@ -30,8 +30,11 @@ static void catch_signals(eq_context *ctx)
     interrupted_context = ctx;
     struct sigaction action = {.sa_handler = interrupt, .sa_flags = SA_RESTART};
     sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    /* Shells start background work with SIGINT ignored; that is to stay so. */
+    struct sigaction inherited;
+    if (sigaction(SIGINT, NULL, &inherited) == 0 && inherited.sa_handler != SIG_IGN)
+        sigaction(SIGINT, &action, NULL);
 }
 
 static int exit_code(eq_status status)

@@ -31,9 +31,9 @@ eq_progress eq_progress_new(bool quiet)
 }
 
 /* Items a second since the first count; 0 while unknown. */
-static double rate_of(const eq_progress *progress, double now)
+static double rate_of(const eq_progress *progress)
 {
-    double seconds = now - progress->start, items = progress->done - progress->first;
+    double seconds = progress->latest - progress->start, items = progress->done - progress->first;
     return progress->start > 0 && seconds > 0.01 && items > 0 ? items / seconds : 0;
 }
 
@@ -77,7 +77,7 @@ static void format_time(const eq_progress *progress, double now, double rate, ch
 void eq_progress_format_bar(const eq_progress *progress, double now, int width, char *buffer, size_t size)
 {
     char rate_text[64], time_text[48], counts[64], note[sizeof progress->note + 2] = "", tail[320];
-    double rate = rate_of(progress, now);
+    double rate = rate_of(progress);
     format_rate(rate, progress->unit, rate_text, sizeof rate_text);
     if (progress->total <= 0) {
         snprintf(buffer, size, "%s %.0f %s, %s", progress->doing, progress->done, progress->unit, rate_text);
@@ -115,7 +115,7 @@ void eq_progress_format_bar(const eq_progress *progress, double now, int width, 
 void eq_progress_format_line(const eq_progress *progress, double now, char *buffer, size_t size)
 {
     char rate_text[64], time_text[48];
-    double rate = rate_of(progress, now);
+    double rate = rate_of(progress);
     format_rate(rate, progress->unit, rate_text, sizeof rate_text);
     const char *comma = progress->note[0] ? ", " : "";
     if (progress->total <= 0) {
@@ -150,7 +150,7 @@ void eq_progress_begin(eq_progress *progress, const char *doing, const char *uni
     eq_progress_end(progress);
     progress->doing = doing;
     progress->unit = unit;
-    progress->start = progress->first = progress->done = progress->total = 0;
+    progress->start = progress->first = progress->latest = progress->done = progress->total = 0;
     progress->begun = progress->shown = clock_seconds();
     progress->note[0] = '\0';
 }
@@ -164,6 +164,7 @@ void eq_progress_set(eq_progress *progress, double done, double total, const cha
         progress->start = now;
         progress->first = done;
     }
+    progress->latest = now;
     progress->done = done;
     progress->total = total;
     snprintf(progress->note, sizeof progress->note, "%s", note ? note : "");

@@ -16,6 +16,7 @@ typedef struct eq_progress {
     const char *doing, *unit; /* "drawing", "images"; NULL between eq_progress_begin and eq_progress_end */
     double begun;             /* when the work began, in seconds */
     double start, first;      /* when the first count came, and that count: what the rate is measured from */
+    double latest;            /* when the last count came */
     double shown;             /* when last printed */
     double done, total;
     char note[96];
@@ -41,7 +42,7 @@ void eq_progress_line(eq_progress *progress, const char *prefix, const char *lin
 /* An eq_log_fn with an eq_progress as user: warnings always, notes unless quiet. */
 void eq_progress_log(void *progress, eq_log_level level, const char *line);
 
-/* The text of the bar at time `now` for `width` columns, and of the plain line. Exposed for tests. */
+/* The text of the bar at time `now` for `width` columns, and of the plain line. */
 void eq_progress_format_bar(const eq_progress *progress, double now, int width, char *buffer, size_t size);
 void eq_progress_format_line(const eq_progress *progress, double now, char *buffer, size_t size);
 
