@@ -2,12 +2,9 @@
 #ifndef EQ_GUIDANCE_TARGET_H
 #define EQ_GUIDANCE_TARGET_H
 
+#include "base/attribute.h"
 #include "base/error.h"
 #include "equipoise/target.h"
-
-/* A deep copy, freed by eq_attribute_clear. */
-eq_status eq_attribute_copy(eq_context *ctx, const eq_attribute *attribute, eq_attribute *out);
-void eq_attribute_clear(eq_attribute *attribute);
 
 /* Largest remainder: p [k] non-negative with sum 1 -> quota [k] with sum n. */
 void eq_quota(const double *p, int k, int n, int *quota);

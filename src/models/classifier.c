@@ -1,6 +1,6 @@
 #include "models/classifier.h"
 
-#include "guidance/target.h"
+#include "base/attribute.h"
 
 static const eq_classifier_trunk *const trunks[] = {
     &eq_trunk_resnet,

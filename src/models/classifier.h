@@ -11,10 +11,10 @@ typedef struct eq_classifier_trunk eq_classifier_trunk;
 
 typedef struct eq_classifier_config {
     const eq_classifier_trunk *trunk;
-    int size;                              /* images are [size, size, 3] in [-1, 1] */
-    int stages;                            /* each after the first halves the sides */
+    int size;                               /* images are [size, size, 3] in [-1, 1] */
+    int stages;                             /* each after the first halves the sides */
     int channels[EQ_CLASSIFIER_MAX_STAGES]; /* multiples of 4 */
-    int blocks;                            /* a stage */
+    int blocks;                             /* a stage */
     int attribute_count;
     eq_attribute attributes[EQ_CLASSIFIER_MAX_ATTRIBUTES]; /* owned where eq_classifier_config_free is to be called */
 } eq_classifier_config;
