@@ -1,0 +1,36 @@
+/* A whole training run of a classifier: labelled images to a classifier folder, graded on images held out. */
+#ifndef EQ_TRAIN_CLASSIFIER_RUN_H
+#define EQ_TRAIN_CLASSIFIER_RUN_H
+
+#include "io/labels.h"
+#include "models/classifier_file.h"
+#include "train/dataset.h"
+#include "train/trainer.h"
+
+typedef struct eq_classifier_run {
+    const char *images;            /* folder */
+    const char *labels;            /* CSV or JSON lines */
+    const char *out;               /* folder */
+    eq_classifier_config network;  /* its attributes are not read: they are the labels' */
+    const char *const *attributes; /* [attribute_count] columns to learn; none: all */
+    int attribute_count;
+    eq_optimiser_options optimiser; /* total_steps: updates */
+    int batch;
+    double held_out; /* share of the images kept for grading, 0..0.9 */
+    int folds;       /* 2 or more: graded by cross-validation, and the final classifier learns from all images */
+    bool balance;    /* rare combinations of classes are seen as often as common ones, up to a factor of 10 */
+    bool strict;
+    uint64_t seed;
+    double checkpoint_seconds; /* 0: none while training */
+    bool resume;
+    eq_dtype save_dtype;
+    eq_training_progress_fn progress;
+    void *progress_user;
+} eq_classifier_run;
+
+/* scores: [EQ_CLASSIFIER_MAX_ATTRIBUTES] on the held-out images; config: with the attributes. Both are freed by the
+ * caller (eq_classifier_config_free, free of each confusion). */
+eq_status eq_classifier_run_train(eq_context *ctx, const eq_classifier_run *run, eq_classifier_config *config,
+                                  eq_classifier_score *scores);
+
+#endif
