@@ -1,5 +1,4 @@
 #include <inttypes.h>
-#include <stdlib.h>
 
 #include "command.h"
 #include "synth/portraits.h"
@@ -82,44 +81,56 @@ static eq_status choose_distribution(const eq_invocation *call, eq_portrait_dist
     return EQ_OK;
 }
 
-/* counts: [EQ_PORTRAIT_ATTRIBUTES, EQ_PORTRAIT_MAX_CLASSES] what was drawn, told from the labels again. */
-static void count_labels(const settings *s, const eq_portrait_distribution *distribution, uint64_t seed,
-                         int64_t counts[EQ_PORTRAIT_ATTRIBUTES][EQ_PORTRAIT_MAX_CLASSES])
+/* Of each attribute's classes, how many portraits show them. */
+typedef struct label_counts {
+    int64_t of[EQ_PORTRAIT_ATTRIBUTES][EQ_PORTRAIT_MAX_CLASSES];
+} label_counts;
+
+static label_counts count_labels(const settings *s, const eq_portrait_distribution *distribution, uint64_t seed)
 {
+    label_counts counts = {0};
     for (int64_t i = 0; i < s->count; i++) {
         eq_portrait_labels labels = eq_portrait_sample_labels(distribution, seed, (uint64_t)(s->first_index + i));
         for (int a = 0; a < EQ_PORTRAIT_ATTRIBUTES; a++)
-            counts[a][eq_portrait_label(labels, a)]++;
+            counts.of[a][eq_portrait_label(labels, a)]++;
+    }
+    return counts;
+}
+
+static json_t *counts_json(const label_counts *counts)
+{
+    json_t *attributes = json_object();
+    for (int a = 0; a < EQ_PORTRAIT_ATTRIBUTES; a++) {
+        const eq_portrait_attribute *attribute = &eq_portrait_attributes[a];
+        json_t *classes = json_object();
+        for (int k = 0; k < attribute->class_count; k++)
+            json_object_set_new(classes, attribute->classes[k], json_integer(counts->of[a][k]));
+        json_object_set_new(attributes, attribute->name, classes);
+    }
+    return attributes;
+}
+
+static void print_counts(const label_counts *counts, int64_t n)
+{
+    for (int a = 0; a < EQ_PORTRAIT_ATTRIBUTES; a++) {
+        const eq_portrait_attribute *attribute = &eq_portrait_attributes[a];
+        printf("%-8s", attribute->name);
+        for (int k = 0; k < attribute->class_count; k++)
+            printf("  %s %" PRId64 " (%.1f%%)", attribute->classes[k], counts->of[a][k],
+                   100 * (double)counts->of[a][k] / (double)n);
+        putchar('\n');
     }
 }
 
 static eq_status report(const eq_invocation *call, const eq_portrait_distribution *distribution)
 {
     const settings *s = call->settings;
-    int64_t counts[EQ_PORTRAIT_ATTRIBUTES][EQ_PORTRAIT_MAX_CLASSES] = {{0}};
-    count_labels(s, distribution, (uint64_t)call->common.seed, counts);
-    json_t *attributes = json_object();
-    if (!call->common.json)
-        printf("%" PRId64 " portraits in %s/images, labels in %s/labels.csv\n", s->count, s->out, s->out);
-    for (int a = 0; a < EQ_PORTRAIT_ATTRIBUTES; a++) {
-        const eq_portrait_attribute *attribute = &eq_portrait_attributes[a];
-        json_t *classes = json_object();
-        if (!call->common.json)
-            printf("%-8s", attribute->name);
-        for (int k = 0; k < attribute->class_count; k++) {
-            json_object_set_new(classes, attribute->classes[k], json_integer(counts[a][k]));
-            if (!call->common.json)
-                printf("  %s %" PRId64 " (%.1f%%)", attribute->classes[k], counts[a][k],
-                       100 * (double)counts[a][k] / (double)s->count);
-        }
-        json_object_set_new(attributes, attribute->name, classes);
-        if (!call->common.json)
-            putchar('\n');
-    }
+    label_counts counts = count_labels(s, distribution, (uint64_t)call->common.seed);
     if (call->common.json)
-        return eq_print_json(call, json_pack("{sI, ss, sI, sO}", "n", (json_int_t)s->count, "out", s->out, "seed",
-                                             (json_int_t)call->common.seed, "counts", attributes));
-    json_decref(attributes);
+        return eq_print_json(call, json_pack("{sI, ss, sI, so}", "n", (json_int_t)s->count, "out", s->out, "seed",
+                                             (json_int_t)call->common.seed, "counts", counts_json(&counts)));
+    printf("%" PRId64 " portraits in %s/images, labels in %s/labels.csv\n", s->count, s->out, s->out);
+    print_counts(&counts, s->count);
     return EQ_OK;
 }
 

@@ -218,12 +218,16 @@ static void show_progress(void *user, const eq_training_progress *now)
     eq_progress_set(w->progress, (double)now->step, (double)now->total_steps, note);
 }
 
-static eq_status fill_attention(eq_context *ctx, const settings *s, eq_unet_config *unet)
+/* The default is for four levels; where there are fewer, it means the coarsest. */
+static eq_status fill_attention(const eq_invocation *call, eq_unet_config *unet)
 {
+    const settings *s = call->settings;
     for (int i = 0; i < s->attention.count; i++) {
         int64_t level = s->attention.item[i];
+        if (level > unet->levels && !eq_given(call, "attention"))
+            level = unet->levels;
         if (level > unet->levels)
-            return eq_fail(ctx, EQ_BAD_USAGE, "--attention %" PRId64 ": --channels gives only %d levels", level,
+            return eq_fail(call->ctx, EQ_BAD_USAGE, "--attention %" PRId64 ": --channels gives only %d levels", level,
                            unet->levels);
         if (level == 0)
             continue;
@@ -233,8 +237,10 @@ static eq_status fill_attention(eq_context *ctx, const settings *s, eq_unet_conf
     return EQ_OK;
 }
 
-static eq_status fill_unet(eq_context *ctx, const settings *s, eq_unet_config *unet)
+static eq_status fill_unet(const eq_invocation *call, eq_unet_config *unet)
 {
+    const settings *s = call->settings;
+    eq_context *ctx = call->ctx;
     if (s->channels.count > EQ_UNET_MAX_LEVELS)
         return eq_fail(ctx, EQ_BAD_USAGE, "--channels gives %d levels; there can be up to %d", s->channels.count,
                        EQ_UNET_MAX_LEVELS);
@@ -264,7 +270,7 @@ static eq_status fill_unet(eq_context *ctx, const settings *s, eq_unet_config *u
     if (s->size % multiple != 0)
         return eq_fail(ctx, EQ_BAD_USAGE, "--size must be a multiple of %d with %d levels of --channels, not %" PRId64,
                        multiple, unet->levels, s->size);
-    return fill_attention(ctx, s, unet);
+    return fill_attention(call, unet);
 }
 
 static eq_status fill_run(const eq_invocation *call, watch *w, eq_diffusion_run *run)
@@ -296,7 +302,7 @@ static eq_status fill_run(const eq_invocation *call, watch *w, eq_diffusion_run 
                               .progress_user = w};
     run->schedule.beta_kind = (eq_beta_kind)s->beta_schedule;
     run->schedule.prediction = (eq_prediction_type)s->prediction;
-    return fill_unet(call->ctx, s, &run->training.unet);
+    return fill_unet(call, &run->training.unet);
 }
 
 static eq_status report(const eq_invocation *call, const eq_training_progress *last, bool finished)

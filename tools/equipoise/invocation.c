@@ -227,7 +227,7 @@ bool eq_given(const eq_invocation *call, const char *name)
 eq_status eq_print_json(const eq_invocation *call, json_t *json)
 {
     if (!json)
-        return eq_fail_memory(call->ctx, "a report");
+        return eq_fail(call->ctx, EQ_FAILED, "no report: memory is out, or a name in it is not UTF-8");
     int rc = json_dumpf(json, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(10));
     json_decref(json);
     if (rc != 0)

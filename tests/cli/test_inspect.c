@@ -1,0 +1,127 @@
+/* What inspect says of files that only the library writes. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/file.h"
+#include "base/path.h"
+#include "equipoise/inspect.h"
+#include "guidance/adp_file.h"
+#include "io/manifest.h"
+#include "temporary.h"
+#include "train/h_store.h"
+
+static const char model_hash[] = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+/* The description of folder/name, without its path and, where `hashed`, without the 64 digits of its hash; one line,
+ * to be freed. */
+static char *describe(eq_context *ctx, const char *folder, const char *name, bool hashed)
+{
+    char *path = eq_path_join(folder, name);
+    json_t *json = NULL;
+    assert_int_equal(eq_inspect(ctx, path, &json), EQ_OK);
+    assert_string_equal(json_string_value(json_object_get(json, "path")), path);
+    json_object_del(json, "path");
+    if (hashed) {
+        assert_int_equal(json_string_length(json_object_get(json, "hash")), 64);
+        json_object_del(json, "hash");
+    }
+    char *text = json_dumps(json, JSON_REAL_PRECISION(4));
+    json_decref(json);
+    free(path);
+    return text;
+}
+
+static void describes(eq_context *ctx, const char *folder, const char *name, bool hashed, const char *expected)
+{
+    char *text = describe(ctx, folder, name, hashed);
+    assert_string_equal(text, expected);
+    free(text);
+}
+
+static void test_predictor(void **state)
+{
+    eq_context *ctx = eq_context_new();
+    char *path = eq_path_join(*state, "gender.safetensors");
+    const eq_attribute gender = {"gender", 2, (const char *const[]){"female", "male"}};
+    eq_adp adp;
+    assert_int_equal(eq_adp_new(ctx, &gender, 3, eq_shape_of(2, 2, 4), 0, &adp), EQ_OK);
+    for (int i = 0; i < 3; i++)
+        adp.timesteps[i] = 100 * (i + 1);
+    adp.temperature = 8;
+    snprintf(adp.model_hash, sizeof adp.model_hash, "%s", model_hash);
+    assert_int_equal(eq_adp_write(ctx, path, &adp), EQ_OK);
+    describes(ctx, *state, "gender.safetensors", true,
+              "{\"kind\": \"attribute predictor\", \"attribute\": \"gender\", \"classes\": [\"female\", \"male\"], "
+              "\"head\": \"linear\", \"heads\": 3, \"timesteps\": [100, 200, 300], \"h_shape\": [2, 2, 4], "
+              "\"temperature\": 8.0, \"model\": "
+              "\"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\"}");
+    eq_adp_free(&adp);
+    free(path);
+    eq_context_free(ctx);
+}
+
+static void test_h_store(void **state)
+{
+    eq_context *ctx = eq_context_new();
+    char *path = eq_path_join(*state, "h.safetensors");
+    const float h[2 * 12] = {0};
+    eq_h_writer writer;
+    assert_int_equal(eq_h_writer_open(ctx, path, (const int64_t[]){900, 500}, (const int[]){0, 1}, 2, 2,
+                                      eq_shape_of(2, 2, 3), model_hash, &writer),
+                     EQ_OK);
+    assert_int_equal(eq_h_writer_add(&writer, h), EQ_OK);
+    assert_int_equal(eq_h_writer_add(&writer, h), EQ_OK);
+    assert_int_equal(eq_h_writer_commit(&writer), EQ_OK);
+    describes(ctx, *state, "h.safetensors", false,
+              "{\"kind\": \"h-vectors\", \"images\": 2, \"timesteps\": [900, 500], \"h_shape\": [2, 2, 3], \"model\": "
+              "\"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\"}");
+    free(path);
+    eq_context_free(ctx);
+}
+
+static void test_run(void **state)
+{
+    eq_context *ctx = eq_context_new();
+    char *path = eq_path_join(*state, "manifest.jsonl");
+    eq_manifest_writer writer = {0};
+    assert_int_equal(eq_manifest_writer_open(ctx, path, &writer), EQ_OK);
+    for (int i = 0; i < 3; i++) {
+        const eq_manifest_target target = {"gender", i == 1 ? "male" : "female"};
+        const eq_manifest_entry entry = {
+            .file = "images/x.png", .index = i, .guided = i > 0, .target_count = 1, .targets = &target};
+        assert_int_equal(eq_manifest_append(ctx, &writer, &entry), EQ_OK);
+    }
+    assert_int_equal(eq_manifest_writer_close(ctx, &writer), EQ_OK);
+    describes(ctx, *state, "", false,
+              "{\"kind\": \"run\", \"finished\": false, \"images\": 3, \"guided\": 2, \"targets\": {\"gender\": "
+              "{\"female\": 2, \"male\": 1}}}");
+    free(path);
+
+    path = eq_path_join(*state, "run.json");
+    const char run[] = "{\"settings\": {\"count\": 3}, \"p_per_step\": [1], \"seconds\": 2.5}";
+    assert_int_equal(eq_file_write(ctx, path, run, sizeof run - 1), EQ_OK);
+    describes(ctx, *state, "", false,
+              "{\"kind\": \"run\", \"finished\": true, \"images\": 3, \"guided\": 2, \"targets\": {\"gender\": "
+              "{\"female\": 2, \"male\": 1}}, \"settings\": {\"count\": 3}, \"seconds\": 2.5}");
+
+    assert_int_equal(eq_file_write(ctx, path, "{", 1), EQ_OK);
+    json_t *json = NULL;
+    assert_int_equal(eq_inspect(ctx, *state, &json), EQ_BAD_INPUT);
+    assert_null(json);
+    free(path);
+    eq_context_free(ctx);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_predictor, temporary_setup, temporary_teardown),
+        cmocka_unit_test_setup_teardown(test_h_store, temporary_setup, temporary_teardown),
+        cmocka_unit_test_setup_teardown(test_run, temporary_setup, temporary_teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
