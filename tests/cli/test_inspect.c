@@ -1,4 +1,5 @@
 /* What inspect says of files that only the library writes. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,6 +12,7 @@
 #include "equipoise/inspect.h"
 #include "guidance/adp_file.h"
 #include "io/manifest.h"
+#include "models/classifier_file.h"
 #include "temporary.h"
 #include "train/h_store.h"
 
@@ -83,6 +85,34 @@ static void test_h_store(void **state)
     eq_context_free(ctx);
 }
 
+static void test_classifier(void **state)
+{
+    eq_context *ctx = eq_context_new();
+    const eq_classifier_config config = {.trunk = eq_trunk_find("resnet"),
+                                         .size = 16,
+                                         .stages = 2,
+                                         .channels = {4, 8},
+                                         .blocks = 1,
+                                         .attribute_count = 2,
+                                         .attributes = {{"gender", 2, (const char *const[]){"female", "male"}},
+                                                        {"skin", 3, (const char *const[]){"light", "medium", "dark"}}}};
+    const eq_classifier_score scores[2] = {{.accuracy = 0.75}, {.accuracy = NAN}};
+    eq_params *params = eq_params_new(ctx);
+    assert_int_equal(eq_classifier_declare(params, &config), EQ_OK);
+    assert_int_equal(eq_params_allocate(params), EQ_OK);
+    eq_params_initialise(params, 1);
+    assert_int_equal(eq_classifier_file_save(ctx, *state, &config, scores, params, EQ_F16), EQ_OK);
+    char expected[512];
+    snprintf(expected, sizeof expected,
+             "{\"kind\": \"classifier\", \"trunk\": \"resnet\", \"parameters\": %lld, \"size\": 16, \"channels\": [4, "
+             "8], \"blocks\": 1, \"attributes\": {\"gender\": {\"classes\": [\"female\", \"male\"], \"accuracy\": "
+             "0.75}, \"skin\": {\"classes\": [\"light\", \"medium\", \"dark\"], \"accuracy\": null}}}",
+             (long long)params->total);
+    describes(ctx, *state, "", true, expected);
+    eq_params_free(params);
+    eq_context_free(ctx);
+}
+
 static void test_run(void **state)
 {
     eq_context *ctx = eq_context_new();
@@ -121,6 +151,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_predictor, temporary_setup, temporary_teardown),
         cmocka_unit_test_setup_teardown(test_h_store, temporary_setup, temporary_teardown),
+        cmocka_unit_test_setup_teardown(test_classifier, temporary_setup, temporary_teardown),
         cmocka_unit_test_setup_teardown(test_run, temporary_setup, temporary_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

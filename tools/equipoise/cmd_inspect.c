@@ -117,10 +117,11 @@ static eq_status run(const eq_invocation *call)
 const eq_command eq_command_inspect = {
     .name = "inspect",
     .summary = "say what a file or folder is",
-    .description = "Tells by the content: a model folder (network, schedule, shape of its h-space, the hash that "
-                   "attribute predictors are bound to), a safetensors file (its tensors and metadata), an attribute "
-                   "predictor, h-vectors, a training checkpoint, the folder of a run, labels, or images. Files are "
-                   "checked as they are when used.",
+    .description =
+        "Tells by the content: a model folder (network, schedule, shape of its h-space, the hash that "
+        "attribute predictors are bound to), a safetensors file (its tensors and metadata), an attribute "
+        "predictor, a classifier, h-vectors, a training checkpoint, the folder of a run, labels, or images. Files are "
+        "checked as they are when used.",
     .examples = examples,
     .options = options,
     .arguments = {.value = "FILE|DIR", .least = 1, .most = 1, .kind = EQ_FILE},

@@ -28,8 +28,9 @@
  *        const eq_command eq_command_label = {.name = "label", .summary = "label images with a classifier",
  *                                             .options = options, .settings_size = sizeof(settings), .run = run};
  *
- * 2. A row in commands.c and the declaration below it.
- * 3. tests/cli/help.txt and a transcript of its bad usage: see tests/cli/run.sh.
+ * 2. A declaration and a row in commands.c.
+ * 3. A line "$ equipoise label --help" in tests/cli/help.txt, lines of bad usage in usage.txt, and a transcript
+ * label.txt of what it does; `ninja update_transcripts` fills in the answers, to be read before they are committed.
  *
  * --help, --seed, --threads and --quiet come by themselves, and --json where `reports` is set. `run` prints results on
  * stdout and nothing else: progress, notes and warnings go through call->progress, failures through eq_fail, which

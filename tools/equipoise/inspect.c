@@ -1,5 +1,6 @@
 #include "inspect.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,6 +14,7 @@
 #include "io/labels.h"
 #include "io/manifest.h"
 #include "io/safetensors.h"
+#include "models/classifier_file.h"
 #include "train/h_store.h"
 
 /* What is being looked at. */
@@ -43,6 +45,14 @@ static json_t *integers(const int64_t *values, int count)
     for (int i = 0; i < count; i++)
         json_array_append_new(array, json_integer(values[i]));
     return array;
+}
+
+static json_t *classes_json(const eq_attribute *attribute)
+{
+    json_t *classes = json_array();
+    for (int i = 0; i < attribute->classes; i++)
+        json_array_append_new(classes, json_string(attribute->class_names[i]));
+    return classes;
 }
 
 /* The SHA-256 that records of runs identify the file by. */
@@ -190,11 +200,8 @@ static eq_status describe_predictor(const subject *s, json_t *json)
 {
     eq_adp adp;
     EQ_TRY(eq_adp_read(s->ctx, s->path, &adp));
-    json_t *classes = json_array();
-    for (int i = 0; i < adp.attribute.classes; i++)
-        json_array_append_new(classes, json_string(adp.attribute.class_names[i]));
     put_text(json, "attribute", adp.attribute.name);
-    put(json, "classes", classes);
+    put(json, "classes", classes_json(&adp.attribute));
     put_text(json, "head", adp.hidden ? "mlp" : "linear");
     if (adp.hidden)
         put_integer(json, "hidden", adp.hidden);
@@ -213,6 +220,37 @@ static eq_status describe_predictor(const subject *s, json_t *json)
     put(json, "model", adp.model_hash[0] ? json_string(adp.model_hash) : json_null());
     eq_adp_free(&adp);
     return put_hash(s, json);
+}
+
+/* --- classifiers --- */
+
+static bool is_classifier(const subject *s)
+{
+    return eq_path_is_folder(s->path) && has_file(s, "classifier.json");
+}
+
+static eq_status describe_classifier(const subject *s, json_t *json)
+{
+    eq_classifier_file file;
+    EQ_TRY(eq_classifier_file_open(s->ctx, s->path, &file));
+    json_t *channels = json_array(), *attributes = json_object();
+    for (int i = 0; i < file.config.stages; i++)
+        json_array_append_new(channels, json_integer(file.config.channels[i]));
+    for (int i = 0; i < file.config.attribute_count; i++) {
+        json_t *attribute = json_object();
+        put(attribute, "classes", classes_json(&file.config.attributes[i]));
+        put(attribute, "accuracy", isnan(file.scores[i].accuracy) ? json_null() : json_real(file.scores[i].accuracy));
+        put(attributes, file.config.attributes[i].name, attribute);
+    }
+    put_text(json, "trunk", file.config.trunk->name);
+    put_integer(json, "parameters", file.params->total);
+    put_integer(json, "size", file.config.size);
+    put(json, "channels", channels);
+    put_integer(json, "blocks", file.config.blocks);
+    put_text(json, "hash", file.hash);
+    put(json, "attributes", attributes);
+    eq_classifier_file_close(&file);
+    return EQ_OK;
 }
 
 /* --- other files of tensors --- */
@@ -383,7 +421,8 @@ static eq_status describe_folder(const subject *s, json_t *json)
     size_t count = images.count;
     eq_names_free(&images);
     if (count == 0)
-        return eq_fail(s->ctx, EQ_BAD_INPUT, "%s: neither a model, nor a run, nor a folder of images", s->path);
+        return eq_fail(s->ctx, EQ_BAD_INPUT, "%s: neither a model, a classifier, a run, nor a folder of images",
+                       s->path);
     put_integer(json, "images", (int64_t)count);
     return EQ_OK;
 }
@@ -396,6 +435,7 @@ static const struct kind {
 } kinds[] = {
     {"run", is_run, describe_run},
     {"diffusion model", is_model, describe_model},
+    {"classifier", is_classifier, describe_classifier},
     {"training run", is_training, describe_training},
     {"folder of images", is_folder, describe_folder},
     {"attribute predictor", is_predictor, describe_predictor},
