@@ -14,6 +14,7 @@ static void attribute_free(eq_attribute_evaluation *a)
     free(a->frequency);
     free(a->soft);
     free(a->target);
+    free(a->confusion);
     free(a->corrected);
 }
 
@@ -162,9 +163,12 @@ static eq_status measure_attribute(eq_context *ctx, const eq_confusion *confusio
     if (confusion->classes != k)
         return eq_fail(ctx, EQ_BAD_INPUT, "the confusion matrix of '%s' is for %d classes, the attribute has %d",
                        a->attribute.name, confusion->classes, k);
+    size_t entries = (size_t)k * (size_t)k;
+    a->confusion = calloc(entries, sizeof(*a->confusion));
     a->corrected = calloc((size_t)k, sizeof(*a->corrected));
-    if (a->corrected == NULL)
+    if (a->confusion == NULL || a->corrected == NULL)
         return eq_fail_memory(ctx, "an evaluation");
+    memcpy(a->confusion, confusion->counts, entries * sizeof(*a->confusion));
     eq_status status = eq_confusion_correct(ctx, confusion, a->counts, a->target, a->corrected, &a->corrected_fd);
     if (status != EQ_FAILED)
         return status;

@@ -40,6 +40,8 @@ typedef struct eq_attribute_evaluation {
     double fd_soft;         /* FD of soft */
     eq_noise_floor noise;   /* FD that n draws from the target would have */
     double chi2_p;
+    /* With a confusion matrix; else NULL. */
+    double *confusion; /* [classes, classes] owned copy */
     /* With a confusion matrix that allows it; else corrected is NULL. */
     eq_estimate *corrected;   /* [classes] */
     eq_estimate corrected_fd; /* with a target */
@@ -75,7 +77,8 @@ void eq_evaluation_free(eq_evaluation *evaluation);
 /* One object, the caller's to json_decref:
  *     n, evaluator, attributes {NAME: {counts, frequency, ambiguity, and with a target: target, fd, fd_interval,
  *     fd_soft, noise_floor, noise_floor_95, kl, kl_interval, tv, tv_interval, chi2_p; with a confusion matrix:
- *     corrected {frequency, fd, fd_interval}}}, joint [{attributes, cells, frequency, target, l2, l2_interval,
+ *     evaluator_accuracy, confusion {TRUE CLASS: {PREDICTED CLASS: count}}, corrected {frequency, fd, fd_interval}}},
+ *     joint [{attributes, cells, frequency, target, l2, l2_interval,
  *     noise_floor, noise_floor_95}], frechet {features, reference, value} where measured.
  * Frequencies are [value, low, high], intervals [low, high], at 95%. An infinite KL is null. */
 eq_status eq_evaluation_json(eq_context *ctx, const eq_evaluation *evaluation, json_t **json);

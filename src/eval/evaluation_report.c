@@ -47,6 +47,25 @@ static void put_noise(bool *failed, json_t *object, eq_noise_floor noise)
     put(failed, object, "noise_floor_95", number(noise.p95));
 }
 
+/* How the evaluator did on validation images. */
+static void put_confusion(bool *failed, json_t *object, const eq_attribute *attribute, const double *confusion)
+{
+    int k = attribute->classes;
+    double right = 0, all = 0;
+    json_t *rows = json_object();
+    for (int i = 0; i < k; i++) {
+        json_t *row = json_object();
+        for (int j = 0; j < k; j++) {
+            put(failed, row, attribute->class_names[j], number(confusion[i * k + j]));
+            all += confusion[i * k + j];
+        }
+        right += confusion[i * k + i];
+        put(failed, rows, attribute->class_names[i], row);
+    }
+    put(failed, object, "evaluator_accuracy", number(right / all));
+    put(failed, object, "confusion", rows);
+}
+
 static json_t *attribute_json(bool *failed, const eq_attribute_evaluation *a)
 {
     const eq_attribute *attribute = &a->attribute;
@@ -71,6 +90,8 @@ static json_t *attribute_json(bool *failed, const eq_attribute_evaluation *a)
         put(failed, object, "chi2_p", number(a->chi2_p));
     }
     put(failed, object, "ambiguity", number(a->ambiguity));
+    if (a->confusion != NULL)
+        put_confusion(failed, object, attribute, a->confusion);
     if (a->corrected != NULL) {
         json_t *corrected = json_object();
         put(failed, corrected, "frequency", estimates_json(failed, attribute, a->corrected));

@@ -21,6 +21,7 @@ void eq_labels_free(eq_labels *labels)
     free(labels->files);
     free(labels->attributes);
     free(labels->classes);
+    free(labels->probabilities);
     free(labels->order);
     *labels = (eq_labels){0};
 }

@@ -18,6 +18,7 @@ typedef struct eq_labels {
     int attribute_count;
     eq_attribute *attributes; /* [attribute_count] in the order of the columns, classes in bytewise order */
     int *classes;             /* [count, attribute_count] -1 where unlabelled */
+    float *probabilities;     /* [count, attribute_count] of those classes, NaN where not said; NULL: nowhere */
     size_t *order;            /* [count] rows by file name, for eq_labels_find */
 } eq_labels;
 
@@ -26,6 +27,7 @@ typedef struct eq_labels {
  *   around unquoted ones are dropped, lines end in any way, empty lines are skipped.
  * - JSON lines: an object a line, with "file_name", every other key an attribute; values are strings, integers,
  *   true/false or null.
+ * A CSV column "X_p" behind a column "X" is no attribute but the probability of X's class in that row, 0 to 1.
  * An empty field, null or a missing key is no label. Attributes without any label are dropped with a warning.
  * EQ_BAD_INPUT names file and line: no "file_name", a repeated file or column, another number of fields than columns,
  * more than EQ_LABELS_MAX_CLASSES classes, no rows, no attributes, text that is not UTF-8. */
@@ -49,7 +51,8 @@ typedef struct eq_labels_match {
 eq_status eq_labels_match_images(eq_context *ctx, const eq_labels *labels, const eq_names *images, int64_t *rows,
                                  eq_labels_match *out);
 
-/* Writes CSV, file_name first; unlabelled fields are empty. Uses all but `order`. */
+/* Writes CSV, file_name first; unlabelled fields are empty. Uses all but `order` and
+ * `probabilities`. */
 eq_status eq_labels_write_csv(eq_context *ctx, const char *path, const eq_labels *labels);
 
 #endif

@@ -1,5 +1,6 @@
 #include "io/labels_table.h"
 
+#include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,7 @@ void eq_label_table_free(eq_label_table *table)
             free(column->classes[k]);
         free(column->classes);
         free(column->index);
+        free(column->p);
         free(column->name);
     }
     for (size_t i = 0; i < table->count; i++)
@@ -45,6 +47,31 @@ int eq_label_table_column(const eq_label_table *table, const char *name)
     return -1;
 }
 
+/* The attribute that a column called `name` gives the probabilities of, or -1. */
+static int probability_of(const eq_label_table *table, const char *name)
+{
+    size_t length = strlen(name);
+    if (length < 3 || strcmp(name + length - 2, "_p") != 0)
+        return -1;
+    for (int c = 0; c < table->column_count; c++) {
+        const eq_label_column *column = &table->columns[c];
+        if (column->probability_of < 0 && strlen(column->name) == length - 2 &&
+            memcmp(column->name, name, length - 2) == 0)
+            return c;
+    }
+    return -1;
+}
+
+static eq_status give_probabilities(const eq_label_table *table, eq_label_column *column)
+{
+    column->p = malloc((table->capacity + 1) * sizeof *column->p);
+    if (!column->p)
+        return fail_memory(table);
+    for (size_t i = 0; i < table->count; i++)
+        column->p[i] = NAN;
+    return EQ_OK;
+}
+
 eq_status eq_label_table_add_column(eq_label_table *table, const char *name, size_t line)
 {
     if (!name[0])
@@ -54,7 +81,9 @@ eq_status eq_label_table_add_column(eq_label_table *table, const char *name, siz
                        EQ_LABELS_MAX_ATTRIBUTES);
     if (!resize(&table->columns, (size_t)table->column_count + 1, sizeof *table->columns))
         return fail_memory(table);
-    eq_label_column column = {.name = strdup(name), .index = malloc((table->capacity + 1) * sizeof *column.index)};
+    eq_label_column column = {.name = strdup(name),
+                              .index = malloc((table->capacity + 1) * sizeof *column.index),
+                              .probability_of = probability_of(table, name)};
     if (!column.name || !column.index) {
         free(column.name);
         free(column.index);
@@ -63,7 +92,7 @@ eq_status eq_label_table_add_column(eq_label_table *table, const char *name, siz
     for (size_t i = 0; i < table->count; i++)
         column.index[i] = -1;
     table->columns[table->column_count++] = column;
-    return EQ_OK;
+    return column.probability_of < 0 ? EQ_OK : give_probabilities(table, &table->columns[column.probability_of]);
 }
 
 eq_status eq_label_table_add_row(eq_label_table *table, const char *file, size_t line)
@@ -77,7 +106,8 @@ eq_status eq_label_table_add_row(eq_label_table *table, const char *file, size_t
         bool grown = resize(&table->files, capacity, sizeof *table->files) &&
                      resize(&table->lines, capacity, sizeof *table->lines);
         for (int c = 0; c < table->column_count && grown; c++)
-            grown = resize(&table->columns[c].index, capacity, sizeof(int));
+            grown = resize(&table->columns[c].index, capacity, sizeof(int)) &&
+                    (!table->columns[c].p || resize(&table->columns[c].p, capacity, sizeof(float)));
         if (!grown)
             return fail_memory(table);
         table->capacity = capacity;
@@ -85,10 +115,26 @@ eq_status eq_label_table_add_row(eq_label_table *table, const char *file, size_t
     char *copy = strdup(file);
     if (!copy)
         return fail_memory(table);
-    for (int c = 0; c < table->column_count; c++)
+    for (int c = 0; c < table->column_count; c++) {
         table->columns[c].index[table->count] = -1;
+        if (table->columns[c].p)
+            table->columns[c].p[table->count] = NAN;
+    }
     table->lines[table->count] = line;
     table->files[table->count++] = copy;
+    return EQ_OK;
+}
+
+static eq_status set_probability(eq_label_table *table, const eq_label_column *column, const char *text, size_t line)
+{
+    char *end;
+    float p = strtof(text, &end);
+    if (end == text || *end || !(p >= 0 && p <= 1))
+        return eq_fail(table->ctx, EQ_BAD_INPUT,
+                       "%s: line %zu: \"%s\" should be a probability from 0 to 1, as there is a column \"%s\", not "
+                       "\"%s\"",
+                       table->name, line, column->name, table->columns[column->probability_of].name, text);
+    table->columns[column->probability_of].p[table->count - 1] = p;
     return EQ_OK;
 }
 
@@ -97,6 +143,8 @@ eq_status eq_label_table_set(eq_label_table *table, int c, const char *class_nam
     eq_label_column *column = &table->columns[c];
     if (!class_name[0])
         return EQ_OK;
+    if (column->probability_of >= 0)
+        return set_probability(table, column, class_name, line);
     int k = 0;
     while (k < column->class_count && strcmp(column->classes[k], class_name) != 0)
         k++;
@@ -120,6 +168,15 @@ eq_status eq_label_table_set(eq_label_table *table, int c, const char *class_nam
 static int compare_strings(const void *a, const void *b)
 {
     return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* probabilities: [count, columns] */
+static void move_probabilities(eq_label_table *table, int c, float *probabilities)
+{
+    eq_label_column *column = &table->columns[c];
+    for (size_t i = 0; i < table->count; i++)
+        probabilities[i * (size_t)table->column_count + (size_t)c] = column->p ? column->p[i] : NAN;
+    free(column->p);
 }
 
 /* Sorts the classes, which `index` follows. */
@@ -159,10 +216,12 @@ static void drop_unlabelled(eq_label_table *table)
             table->columns[kept++] = *column;
             continue;
         }
-        eq_log(table->ctx, EQ_LOG_WARNING, "%s: \"%s\" has no label in any row and is left out", table->name,
-               column->name);
+        if (column->probability_of < 0)
+            eq_log(table->ctx, EQ_LOG_WARNING, "%s: \"%s\" has no label in any row and is left out", table->name,
+                   column->name);
         free(column->name);
         free(column->index);
+        free(column->p);
         free(column->classes);
     }
     table->column_count = kept;
@@ -199,13 +258,17 @@ eq_status eq_label_table_pack(eq_label_table *table, eq_labels *out)
         EQ_TRY(sort_classes(table, &table->columns[c]));
 
     size_t width = (size_t)table->column_count;
+    bool probable = false;
+    for (size_t c = 0; c < width; c++)
+        probable |= table->columns[c].p != NULL;
     eq_labels labels = {
         .attributes = calloc(width, sizeof *labels.attributes),
         .classes = reallocarray(NULL, table->count, width * sizeof *labels.classes),
+        .probabilities = probable ? reallocarray(NULL, table->count, width * sizeof(float)) : NULL,
         .order = reallocarray(NULL, table->count, sizeof *labels.order),
     };
-    eq_status status =
-        labels.attributes && labels.classes && labels.order ? order_files(table, labels.order) : fail_memory(table);
+    bool complete = labels.attributes && labels.classes && labels.order && (labels.probabilities || !probable);
+    eq_status status = complete ? order_files(table, labels.order) : fail_memory(table);
     if (status != EQ_OK) {
         eq_labels_free(&labels);
         return status;
@@ -215,6 +278,8 @@ eq_status eq_label_table_pack(eq_label_table *table, eq_labels *out)
         labels.attributes[c] = (eq_attribute){column->name, column->class_count, (const char *const *)column->classes};
         for (size_t i = 0; i < table->count; i++)
             labels.classes[i * width + c] = column->index[i];
+        if (probable)
+            move_probabilities(table, (int)c, labels.probabilities);
         free(column->index);
         *column = (eq_label_column){0};
     }

@@ -8,7 +8,9 @@ typedef struct eq_label_column {
     char *name;
     char **classes; /* [class_count] in order of appearance */
     int class_count;
-    int *index; /* [table capacity] class of each row, -1: none */
+    int *index;         /* [table capacity] class of each row, -1: none */
+    float *p;           /* [table capacity] its probability, NaN: not said; NULL: no column says it */
+    int probability_of; /* the column whose p this one fills, -1: an attribute */
 } eq_label_column;
 
 /* Made with `ctx` and `name` (the file's, for messages) alone; what it owns is freed by eq_label_table_free. */
@@ -26,7 +28,7 @@ void eq_label_table_free(eq_label_table *table);
 
 /* The column of that name, or -1. */
 int eq_label_table_column(const eq_label_table *table, const char *name);
-/* Adds a column in which the rows so far are unlabelled. */
+/* Adds a column in which the rows so far are unlabelled; "X_p" where there is a column "X" takes its probabilities. */
 eq_status eq_label_table_add_column(eq_label_table *table, const char *name, size_t line);
 /* Adds a row without labels. */
 eq_status eq_label_table_add_row(eq_label_table *table, const char *file, size_t line);

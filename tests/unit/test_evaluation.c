@@ -135,6 +135,8 @@ static void json_has_the_documented_keys(void **state)
     /* (0.625 - 0.05) / (0.9 - 0.05) */
     assert_true(fabs(real_at(json, "attributes.gender.corrected.frequency.female.0") - 0.575 / 0.85) < 1e-8);
     assert_true(real_at(json, "attributes.gender.corrected.fd") > 0);
+    assert_true(fabs(real_at(json, "attributes.gender.evaluator_accuracy") - 185.0 / 200) < 1e-8);
+    assert_true(real_at(json, "attributes.gender.confusion.female.male") == 10);
     assert_null(json_object_get(json_object_get(json_object_get(json, "attributes"), "age"), "corrected"));
     assert_string_equal(json_string_value(json_array_get(
                             json_object_get(json_array_get(json_object_get(json, "joint"), 0), "attributes"), 1)),

@@ -1,4 +1,5 @@
 /* Label tables in both forms, their faults, matching with folders, writing. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -89,6 +90,29 @@ static void csv_of_every_flavour(void **state)
     assert_string_equal(class_of(&labels, "c\nd.png", "gender"), "-");
     assert_int_equal(eq_labels_find(&labels, "d.png"), -1);
     eq_labels_free(&labels);
+}
+
+static void probabilities_are_no_attribute(void **state)
+{
+    eq_labels labels = parse_good("file_name,age,gender,gender_p,top_p\na,old,female,0.93,x\nb,old,male,,y\n");
+    assert_int_equal(labels.attribute_count, 3); /* there is no "top": "top_p" is an attribute of its own */
+    assert_string_equal(labels.attributes[2].name, "top_p");
+    assert_true(labels.probabilities[1] == 0.93f);
+    assert_true(isnan(labels.probabilities[0]) && isnan(labels.probabilities[4]));
+    eq_labels_free(&labels);
+
+    /* More of them than there may be classes. */
+    char *text = malloc(64 * 1024);
+    size_t length = (size_t)sprintf(text, "file_name,g,g_p\n");
+    for (int i = 0; i < 2000; i++)
+        length += (size_t)sprintf(text + length, "%d,%d,%.4f\n", i, i % 2, i / 2000.0);
+    labels = parse_good(text);
+    assert_true(labels.probabilities[1999] == 0.9995f);
+    eq_labels_free(&labels);
+    free(text);
+
+    assert_refused("file_name,g,g_p\na,1,0.5\nb,1,1.5\n", "line 3");
+    assert_refused("file_name,g,g_p\na,1,often\n", "often");
 }
 
 static void json_lines(void **state)
@@ -246,6 +270,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(csv_of_every_flavour),
+        cmocka_unit_test(probabilities_are_no_attribute),
         cmocka_unit_test(json_lines),
         cmocka_unit_test(faults_name_the_line),
         cmocka_unit_test(free_text_is_recognised),
