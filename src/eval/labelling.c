@@ -3,7 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "base/file.h"
+#include "io/labels.h"
 #include "kernels/program.h"
 #include "models/classifier_file.h"
 
@@ -27,6 +27,19 @@ static eq_status compile(eq_classifier *c)
     return eq_program_compile(graph, &(eq_program_options){.frozen_params = true}, &c->program);
 }
 
+/* A class that no held-out image showed has no rates: such a matrix cannot correct anything. */
+static bool has_all_classes(const double *confusion, int classes)
+{
+    for (int i = 0; i < classes; i++) {
+        double sum = 0;
+        for (int k = 0; k < classes; k++)
+            sum += confusion[i * classes + k];
+        if (!(sum > 0))
+            return false;
+    }
+    return true;
+}
+
 eq_status eq_classifier_open(eq_context *ctx, const char *folder, eq_classifier **out)
 {
     *out = NULL;
@@ -43,9 +56,10 @@ eq_status eq_classifier_open(eq_context *ctx, const char *folder, eq_classifier 
     }
     for (int i = 0; i < c->file.config.attribute_count; i++) {
         const eq_classifier_score *score = &c->file.scores[i];
+        int classes = c->file.config.attributes[i].classes;
         c->accuracies[i] = score->accuracy;
-        if (score->confusion)
-            c->confusions[i] = (eq_confusion){c->file.config.attributes[i].classes, score->confusion};
+        if (score->confusion && classes <= EQ_CONFUSION_CLASSES && has_all_classes(score->confusion, classes))
+            c->confusions[i] = (eq_confusion){classes, score->confusion};
     }
     *out = c;
     return EQ_OK;
@@ -79,6 +93,11 @@ const double *eq_classifier_accuracies(const eq_classifier *c)
 const char *eq_classifier_hash(const eq_classifier *c)
 {
     return c->file.hash;
+}
+
+int eq_classifier_size(const eq_classifier *c)
+{
+    return c->file.config.size;
 }
 
 int eq_classifier_feature_count(const eq_classifier *c)
@@ -146,6 +165,14 @@ eq_status eq_classifier_run(eq_classifier *c, const uint8_t *pixels, int64_t cou
     return EQ_OK;
 }
 
+int eq_most_probable(const float *p, int classes)
+{
+    int best = 0;
+    for (int k = 1; k < classes; k++)
+        best = p[k] > p[best] ? k : best;
+    return best;
+}
+
 eq_status eq_probabilities_new(eq_context *ctx, const eq_attribute *attributes, int attribute_count, int64_t count,
                                float ***out)
 {
@@ -170,33 +197,50 @@ void eq_probabilities_free(float **probabilities, int attribute_count)
     free(probabilities);
 }
 
-static eq_status write_rows(eq_context *ctx, eq_file_writer *file, const char *const *files, int64_t count,
-                            const eq_attribute *attributes, int attribute_count, float *const *probabilities)
+/* A view of files and attributes with the most probable classes; its classes and probabilities are to be freed. */
+static eq_status make_table(eq_context *ctx, const char *const *files, int64_t count, const eq_attribute *attributes,
+                            int attribute_count, float *const *probabilities, eq_labels *out)
 {
-    EQ_TRY(eq_file_writer_printf(ctx, file, "file_name"));
-    for (int a = 0; a < attribute_count; a++)
-        EQ_TRY(eq_file_writer_printf(ctx, file, ",%s,%s_p", attributes[a].name, attributes[a].name));
-    for (int64_t i = 0; i < count; i++) {
-        EQ_TRY(eq_file_writer_printf(ctx, file, "\n%s", files[i]));
+    size_t cells = (size_t)count * (size_t)attribute_count;
+    *out = (eq_labels){.count = (size_t)count,
+                       .files = (char **)files,
+                       .attribute_count = attribute_count,
+                       .attributes = (eq_attribute *)attributes,
+                       .classes = malloc((cells + 1) * sizeof *out->classes),
+                       .probabilities = malloc((cells + 1) * sizeof *out->probabilities)};
+    if (!out->classes || !out->probabilities) {
+        free(out->classes);
+        free(out->probabilities);
+        return eq_fail_memory(ctx, "labels");
+    }
+    for (int64_t i = 0; i < count; i++)
         for (int a = 0; a < attribute_count; a++) {
             const float *p = probabilities[a] + i * attributes[a].classes;
-            int best = 0;
-            for (int k = 1; k < attributes[a].classes; k++)
-                best = p[k] > p[best] ? k : best;
-            EQ_TRY(eq_file_writer_printf(ctx, file, ",%s,%.4f", attributes[a].class_names[best], p[best]));
+            int best = eq_most_probable(p, attributes[a].classes);
+            out->classes[i * attribute_count + a] = best;
+            out->probabilities[i * attribute_count + a] = p[best];
         }
-    }
-    return eq_file_writer_printf(ctx, file, "\n");
+    return EQ_OK;
 }
 
 eq_status eq_write_labels(eq_context *ctx, const char *path, const char *const *files, int64_t count,
                           const eq_attribute *attributes, int attribute_count, float *const *probabilities)
 {
-    eq_file_writer file = {0};
-    EQ_TRY(eq_file_writer_open(ctx, path, &file));
-    eq_status status = write_rows(ctx, &file, files, count, attributes, attribute_count, probabilities);
-    if (status == EQ_OK)
-        return eq_file_writer_commit(ctx, &file);
-    eq_file_writer_abort(&file);
+    eq_labels table;
+    EQ_TRY(make_table(ctx, files, count, attributes, attribute_count, probabilities, &table));
+    eq_status status = eq_labels_write_csv(ctx, path, &table);
+    free(table.classes);
+    free(table.probabilities);
     return status;
+}
+
+eq_status eq_print_labels(eq_context *ctx, FILE *out, const char *const *files, int64_t count,
+                          const eq_attribute *attributes, int attribute_count, float *const *probabilities)
+{
+    eq_labels table;
+    EQ_TRY(make_table(ctx, files, count, attributes, attribute_count, probabilities, &table));
+    eq_labels_print_csv(out, &table);
+    free(table.classes);
+    free(table.probabilities);
+    return EQ_OK;
 }

@@ -2,6 +2,8 @@
 #ifndef EQ_EVAL_LABELLING_H
 #define EQ_EVAL_LABELLING_H
 
+#include <stdio.h>
+
 #include "equipoise/target.h"
 #include "eval/confusion.h"
 #include "io/image.h"
@@ -12,13 +14,15 @@ typedef struct eq_classifier eq_classifier;
 eq_status eq_classifier_open(eq_context *ctx, const char *folder, eq_classifier **out);
 void eq_classifier_close(eq_classifier *classifier);
 
-/* Its attributes, its held-out confusion counts (zeroed where not known) and accuracies (NaN where not known): arrays
- * of *count, owned by the classifier. */
+/* Its attributes, its held-out confusion counts (zeroed where not known or without an image of some class) and
+ * accuracies (NaN where not known): arrays of *count, owned by the classifier. */
 const eq_attribute *eq_classifier_attributes(const eq_classifier *classifier, int *count);
 const eq_confusion *eq_classifier_confusions(const eq_classifier *classifier);
 const double *eq_classifier_accuracies(const eq_classifier *classifier);
 /* SHA-256 of its weights: tells whether two classifiers are the same. */
 const char *eq_classifier_hash(const eq_classifier *classifier);
+/* Pixels a side of what it looks at. */
+int eq_classifier_size(const eq_classifier *classifier);
 /* Numbers in a feature vector. */
 int eq_classifier_feature_count(const eq_classifier *classifier);
 
@@ -34,8 +38,15 @@ eq_status eq_probabilities_new(eq_context *ctx, const eq_attribute *attributes, 
                                float ***out);
 void eq_probabilities_free(float **probabilities, int attribute_count);
 
-/* Writes `file_name,<attribute>,<attribute>_p,...`: the most probable class and its probability. files: [count]. */
+/* The class of the largest of p [classes]; of equals the first. */
+int eq_most_probable(const float *p, int classes);
+
+/* Writes CSV, `file_name,<attribute>,<attribute>_p,...`: the most probable class and its probability. files: [count].
+ */
 eq_status eq_write_labels(eq_context *ctx, const char *path, const char *const *files, int64_t count,
+                          const eq_attribute *attributes, int attribute_count, float *const *probabilities);
+/* The same into a stream, which the caller checks for faults. */
+eq_status eq_print_labels(eq_context *ctx, FILE *out, const char *const *files, int64_t count,
                           const eq_attribute *attributes, int attribute_count, float *const *probabilities);
 
 #endif

@@ -1,5 +1,7 @@
 #include "io/labels.h"
 
+#include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -118,47 +120,72 @@ eq_status eq_labels_match_images(eq_context *ctx, const eq_labels *labels, const
     return EQ_OK;
 }
 
-static eq_status write_field(eq_context *ctx, eq_file_writer *writer, const char *text)
+/* Faults of the stream are looked for when all is written. */
+static void print_field(FILE *out, const char *text, const char *ending)
 {
     size_t length = strlen(text);
-    if (!strpbrk(text, ",\"\r\n") && !(length > 0 && (strchr(" \t", text[0]) || strchr(" \t", text[length - 1]))))
-        return eq_file_writer_write(ctx, writer, text, length);
-    EQ_TRY(eq_file_writer_write(ctx, writer, "\"", 1));
-    for (const char *quote; (quote = strchr(text, '"')); text = quote + 1) {
-        EQ_TRY(eq_file_writer_write(ctx, writer, text, (size_t)(quote - text)));
-        EQ_TRY(eq_file_writer_write(ctx, writer, "\"\"", 2));
+    bool quoted =
+        strpbrk(text, ",\"\r\n") != NULL || (length > 0 && (strchr(" \t", text[0]) || strchr(" \t", text[length - 1])));
+    if (quoted)
+        putc('"', out);
+    for (; *text; text++) {
+        if (*text == '"')
+            putc('"', out);
+        putc(*text, out);
     }
-    EQ_TRY(eq_file_writer_write(ctx, writer, text, strlen(text)));
-    return eq_file_writer_write(ctx, writer, "\"", 1);
+    fputs(ending, out);
+    if (quoted)
+        putc('"', out);
 }
 
-static eq_status write_table(eq_context *ctx, eq_file_writer *writer, const eq_labels *labels)
+static void print_header(FILE *out, const eq_labels *labels)
 {
-    EQ_TRY(eq_file_writer_printf(ctx, writer, "file_name"));
+    fputs("file_name", out);
     for (int a = 0; a < labels->attribute_count; a++) {
-        EQ_TRY(eq_file_writer_write(ctx, writer, ",", 1));
-        EQ_TRY(write_field(ctx, writer, labels->attributes[a].name));
-    }
-    EQ_TRY(eq_file_writer_write(ctx, writer, "\n", 1));
-    for (size_t i = 0; i < labels->count; i++) {
-        EQ_TRY(write_field(ctx, writer, labels->files[i]));
-        for (int a = 0; a < labels->attribute_count; a++) {
-            int k = labels->classes[i * (size_t)labels->attribute_count + (size_t)a];
-            EQ_TRY(eq_file_writer_write(ctx, writer, ",", 1));
-            if (k >= 0)
-                EQ_TRY(write_field(ctx, writer, labels->attributes[a].class_names[k]));
+        const char *name = labels->attributes[a].name;
+        putc(',', out);
+        print_field(out, name, "");
+        if (labels->probabilities) {
+            putc(',', out);
+            print_field(out, name, "_p");
         }
-        EQ_TRY(eq_file_writer_write(ctx, writer, "\n", 1));
     }
-    return EQ_OK;
+    putc('\n', out);
+}
+
+static void print_row(FILE *out, const eq_labels *labels, size_t row)
+{
+    print_field(out, labels->files[row], "");
+    for (int a = 0; a < labels->attribute_count; a++) {
+        size_t at = row * (size_t)labels->attribute_count + (size_t)a;
+        int k = labels->classes[at];
+        putc(',', out);
+        if (k >= 0)
+            print_field(out, labels->attributes[a].class_names[k], "");
+        if (!labels->probabilities)
+            continue;
+        putc(',', out);
+        if (k >= 0 && !isnan(labels->probabilities[at]))
+            fprintf(out, "%.4f", (double)labels->probabilities[at]);
+    }
+    putc('\n', out);
+}
+
+void eq_labels_print_csv(FILE *out, const eq_labels *labels)
+{
+    print_header(out, labels);
+    for (size_t i = 0; i < labels->count; i++)
+        print_row(out, labels, i);
 }
 
 eq_status eq_labels_write_csv(eq_context *ctx, const char *path, const eq_labels *labels)
 {
     eq_file_writer writer;
     EQ_TRY(eq_file_writer_open(ctx, path, &writer));
-    eq_status status = write_table(ctx, &writer, labels);
-    if (status != EQ_OK) {
+    errno = 0;
+    eq_labels_print_csv(writer.stream, labels);
+    if (ferror(writer.stream)) {
+        eq_status status = eq_fail_system(ctx, "write", path, errno ? errno : EIO);
         eq_file_writer_abort(&writer);
         return status;
     }

@@ -4,6 +4,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "base/error.h"
 #include "base/path.h"
@@ -51,8 +52,10 @@ typedef struct eq_labels_match {
 eq_status eq_labels_match_images(eq_context *ctx, const eq_labels *labels, const eq_names *images, int64_t *rows,
                                  eq_labels_match *out);
 
-/* Writes CSV, file_name first; unlabelled fields are empty. Uses all but `order` and
- * `probabilities`. */
+/* Writes CSV, file_name first; unlabelled fields are empty. Where there are probabilities, every attribute "X" has a
+ * column "X_p" behind it. Uses all but `order`. */
 eq_status eq_labels_write_csv(eq_context *ctx, const char *path, const eq_labels *labels);
+/* The same into a stream, which the caller checks for faults. */
+void eq_labels_print_csv(FILE *out, const eq_labels *labels);
 
 #endif

@@ -2,12 +2,21 @@
 
 #include "command.h"
 
-extern const eq_command eq_command_generate, eq_command_evaluate, eq_command_train_adp, eq_command_help,
-    eq_command_inspect, eq_command_synth_portraits, eq_command_train_diffusion;
+extern const eq_command eq_command_generate, eq_command_evaluate, eq_command_label, eq_command_train_adp,
+    eq_command_train_classifier, eq_command_help, eq_command_inspect, eq_command_synth_portraits,
+    eq_command_train_diffusion;
 
 const eq_command *const eq_commands[] = {
-    &eq_command_generate,        &eq_command_train_diffusion, &eq_command_train_adp, &eq_command_evaluate,
-    &eq_command_synth_portraits, &eq_command_inspect,         &eq_command_help,      NULL,
+    &eq_command_generate,
+    &eq_command_train_diffusion,
+    &eq_command_train_classifier,
+    &eq_command_train_adp,
+    &eq_command_label,
+    &eq_command_evaluate,
+    &eq_command_synth_portraits,
+    &eq_command_inspect,
+    &eq_command_help,
+    NULL,
 };
 
 const eq_command *eq_command_find(int argc, char *const *argv, int *words)

@@ -1,0 +1,351 @@
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "command.h"
+#include "eval/intervals.h"
+#include "train/classifier_run.h"
+
+typedef struct settings {
+    const char *images, *labels, *out;
+    eq_texts attributes;
+    bool resume, strict;
+    int trunk;
+    int64_t size, blocks;
+    eq_integers channels;
+    int64_t steps, batch, warmup;
+    double learning_rate, ema, weight_decay, clip;
+    bool balance;
+    double held_out;
+    int64_t folds;
+    double checkpoint_minutes;
+    int save_dtype;
+} settings;
+
+/* In the order of the trunks and of the dtypes below. */
+static const char *const trunks[] = {"resnet", "convnet", NULL};
+static const char *const dtypes[] = {"f16", "bf16", "f32", NULL};
+static const eq_dtype dtype_of[] = {EQ_F16, EQ_BF16, EQ_F32};
+
+static const eq_option options[] = {
+    {.heading = "Folders"},
+    {.name = "images",
+     .kind = EQ_FOLDER,
+     .value = "DIR",
+     .required = true,
+     .member = offsetof(settings, images),
+     .help = "folder of the images to learn from, searched to any depth"},
+    {.name = "labels",
+     .kind = EQ_FILE,
+     .value = "FILE",
+     .required = true,
+     .member = offsetof(settings, labels),
+     .help = "what each image shows: CSV or JSON lines with a column file_name and one for each attribute"},
+    {.name = "out",
+     .letter = 'o',
+     .kind = EQ_FOLDER,
+     .value = "DIR",
+     .required = true,
+     .member = offsetof(settings, out),
+     .help = "folder for the classifier and its checkpoints"},
+    {.name = "attribute",
+     .kind = EQ_TEXTS,
+     .value = "A",
+     .member = offsetof(settings, attributes),
+     .help = "learn attribute A only, not all in the labels"},
+    {.name = "resume",
+     .kind = EQ_FLAG,
+     .member = offsetof(settings, resume),
+     .help = "continue from the checkpoints in --out, if there are any"},
+    {.name = "strict",
+     .kind = EQ_FLAG,
+     .member = offsetof(settings, strict),
+     .help = "fail at an unreadable image rather than skip it"},
+    {.heading = "Network"},
+    {.name = "network",
+     .kind = EQ_CHOICE,
+     .value = "NAME",
+     .choices = trunks,
+     .standard = "resnet",
+     .member = offsetof(settings, trunk),
+     .help = "residual blocks and a global average, or plain convolutions with max pooling; let a classifier that "
+             "grades be another than the one that labelled"},
+    {.name = "size",
+     .kind = EQ_INTEGER,
+     .value = "N",
+     .standard = "64",
+     .range = {8, 1024},
+     .member = offsetof(settings, size),
+     .help = "pixels a side; images are cropped and scaled to it"},
+    {.name = "channels",
+     .kind = EQ_INTEGERS,
+     .value = "N,N,...",
+     .standard = "16,32,48,64",
+     .range = {4, 4096},
+     .member = offsetof(settings, channels),
+     .help = "channels of each stage, multiples of 4; every stage halves the sides"},
+    {.name = "blocks",
+     .kind = EQ_INTEGER,
+     .value = "N",
+     .standard = "1",
+     .range = {1, 8},
+     .member = offsetof(settings, blocks),
+     .help = "blocks a stage"},
+    {.heading = "Optimiser"},
+    {.name = "steps",
+     .kind = EQ_INTEGER,
+     .value = "N",
+     .standard = "1000",
+     .range = {1, 100000000},
+     .member = offsetof(settings, steps),
+     .help = "updates"},
+    {.name = "batch",
+     .kind = EQ_INTEGER,
+     .value = "N",
+     .standard = "32",
+     .range = {1, 4096},
+     .member = offsetof(settings, batch),
+     .help = "images an update"},
+    {.name = "learning-rate",
+     .kind = EQ_REAL,
+     .value = "F",
+     .standard = "0.002",
+     .real = {1e-9, 1},
+     .member = offsetof(settings, learning_rate),
+     .help = "peak of the learning rate"},
+    {.name = "warmup",
+     .kind = EQ_INTEGER,
+     .value = "N",
+     .standard = "50",
+     .range = {0, 1000000},
+     .member = offsetof(settings, warmup),
+     .help = "updates until the peak"},
+    {.name = "ema",
+     .kind = EQ_REAL,
+     .value = "F",
+     .standard = "0.99",
+     .real = {0, 0.999999},
+     .member = offsetof(settings, ema),
+     .help = "decay of the moving average that becomes the classifier, 0 for none"},
+    {.name = "weight-decay",
+     .kind = EQ_REAL,
+     .value = "F",
+     .standard = "0.05",
+     .real = {0, 10},
+     .member = offsetof(settings, weight_decay),
+     .help = "AdamW's weight decay"},
+    {.name = "clip",
+     .kind = EQ_REAL,
+     .value = "F",
+     .standard = "1",
+     .real = {0, 1e6},
+     .member = offsetof(settings, clip),
+     .help = "norm at which gradients are clipped, 0 for never"},
+    {.name = "balance",
+     .kind = EQ_FLAG,
+     .member = offsetof(settings, balance),
+     .help = "show images of rare classes more often, up to ten times"},
+    {.heading = "Grading"},
+    {.name = "held-out",
+     .kind = EQ_REAL,
+     .value = "F",
+     .standard = "0.1",
+     .real = {0, 0.9},
+     .member = offsetof(settings, held_out),
+     .help = "share of the images not learnt from but graded on; 0 for none"},
+    {.name = "folds",
+     .kind = EQ_INTEGER,
+     .value = "N",
+     .standard = "0",
+     .range = {0, 100},
+     .member = offsetof(settings, folds),
+     .help = "grade by cross-validation instead: N classifiers, each on what it did not learn from, then one of all "
+             "images; 0 for none"},
+    {.heading = "Run"},
+    {.name = "checkpoint-minutes",
+     .kind = EQ_REAL,
+     .value = "F",
+     .standard = "2",
+     .real = {0, 1e6},
+     .member = offsetof(settings, checkpoint_minutes),
+     .help = "time between checkpoints, 0 for one at the end only"},
+    {.name = "save-dtype",
+     .kind = EQ_CHOICE,
+     .value = "NAME",
+     .choices = dtypes,
+     .standard = "f16",
+     .member = offsetof(settings, save_dtype),
+     .help = "numbers of the weights in the classifier's file"},
+    {0}};
+
+static const char *const examples[] = {
+    "equipoise train classifier --images portraits/images --labels portraits/labels.csv --out classifier",
+    "equipoise train classifier --images photos --labels labels.csv --attribute gender --balance --folds 5 --out gender",
+    "equipoise train classifier --images others --labels others.csv --network convnet --out evaluator",
+    NULL,
+};
+
+static void show_progress(void *user, const eq_training_progress *now)
+{
+    char note[64];
+    snprintf(note, sizeof note, "loss %.4f, %.1f images/s", now->loss, now->images_per_second);
+    eq_progress_set(user, (double)now->step, (double)now->total_steps, note);
+}
+
+static eq_status fill_run(const eq_invocation *call, eq_classifier_run *run)
+{
+    const settings *s = call->settings;
+    eq_optimiser_options optimiser = eq_optimiser_defaults();
+    optimiser.learning_rate = s->learning_rate;
+    optimiser.weight_decay = s->weight_decay;
+    optimiser.clip_norm = s->clip;
+    optimiser.ema_decay = s->ema;
+    optimiser.warmup_steps = s->warmup;
+    optimiser.total_steps = s->steps;
+    optimiser.final_fraction = 0.01;
+    *run = (eq_classifier_run){.images = s->images,
+                               .labels = s->labels,
+                               .out = s->out,
+                               .network = {.trunk = eq_trunk_find(trunks[s->trunk]),
+                                           .size = (int)s->size,
+                                           .stages = s->channels.count,
+                                           .blocks = (int)s->blocks},
+                               .attributes = s->attributes.item,
+                               .attribute_count = s->attributes.count,
+                               .optimiser = optimiser,
+                               .batch = (int)s->batch,
+                               .held_out = s->held_out,
+                               .folds = (int)s->folds,
+                               .balance = s->balance,
+                               .strict = s->strict,
+                               .seed = (uint64_t)call->common.seed,
+                               .checkpoint_seconds = 60 * s->checkpoint_minutes,
+                               .resume = s->resume,
+                               .save_dtype = dtype_of[s->save_dtype],
+                               .progress = show_progress,
+                               .progress_user = call->progress};
+    if (s->channels.count > EQ_CLASSIFIER_MAX_STAGES)
+        return eq_fail(call->ctx, EQ_BAD_USAGE, "--channels gives %d stages; there can be up to %d", s->channels.count,
+                       EQ_CLASSIFIER_MAX_STAGES);
+    for (int i = 0; i < s->channels.count; i++)
+        run->network.channels[i] = (int)s->channels.item[i];
+    if (s->folds == 1)
+        return eq_fail(call->ctx, EQ_BAD_USAGE, "--folds must be 2 or more, or 0 for none, not 1");
+    if (s->folds > 0 && eq_given(call, "held-out"))
+        return eq_fail(call->ctx, EQ_BAD_USAGE, "--held-out and --folds are two ways of grading; give one of them");
+    return EQ_OK;
+}
+
+/* --- the report --- */
+
+/* How an attribute was graded. total 0: not at all. */
+typedef struct graded {
+    int right, total;
+    eq_estimate accuracy;
+} graded;
+
+static graded sum_up(const eq_attribute *attribute, const eq_classifier_score *score)
+{
+    graded g = {0};
+    double right = 0, total = 0;
+    for (int i = 0; i < attribute->classes; i++)
+        for (int k = 0; k < attribute->classes; k++) {
+            double count = score->confusion[i * attribute->classes + k];
+            total += count;
+            right += i == k ? count : 0;
+        }
+    g.right = (int)right;
+    g.total = (int)total;
+    if (g.total > 0)
+        g.accuracy = eq_wilson(g.right, g.total);
+    return g;
+}
+
+static json_t *score_json(const eq_attribute *attribute, const eq_classifier_score *score)
+{
+    graded g = sum_up(attribute, score);
+    json_t *confusion = json_object();
+    for (int i = 0; i < attribute->classes; i++) {
+        json_t *row = json_object();
+        for (int k = 0; k < attribute->classes; k++)
+            json_object_set_new(row, attribute->class_names[k],
+                                json_integer((json_int_t)score->confusion[i * attribute->classes + k]));
+        json_object_set_new(confusion, attribute->class_names[i], row);
+    }
+    json_t *accuracy = g.total > 0 ? json_pack("[f, f, f]", g.accuracy.value, g.accuracy.low, g.accuracy.high) : NULL;
+    return json_pack("{si, so, so}", "images", g.total, "accuracy", accuracy ? accuracy : json_null(), "confusion",
+                     confusion);
+}
+
+static void print_score(const eq_attribute *attribute, const eq_classifier_score *score)
+{
+    graded g = sum_up(attribute, score);
+    if (g.total == 0) {
+        printf("%-12s not graded\n", attribute->name);
+        return;
+    }
+    printf("%-12s accuracy %.4f (%.4f to %.4f), %d of %d right\n", attribute->name, g.accuracy.value, g.accuracy.low,
+           g.accuracy.high, g.right, g.total);
+    for (int i = 0; i < attribute->classes; i++) {
+        double sum = 0;
+        for (int k = 0; k < attribute->classes; k++)
+            sum += score->confusion[i * attribute->classes + k];
+        printf("  %-12s", attribute->class_names[i]);
+        for (int k = 0; k < attribute->classes; k++)
+            if (k == i || score->confusion[i * attribute->classes + k] > 0)
+                printf("  %s %.0f", attribute->class_names[k], score->confusion[i * attribute->classes + k]);
+        printf("%s\n", sum > 0 ? "" : "  (no image)");
+    }
+}
+
+static eq_status report(const eq_invocation *call, const eq_classifier_config *config,
+                        const eq_classifier_score *scores)
+{
+    const settings *s = call->settings;
+    if (call->common.json) {
+        json_t *attributes = json_object();
+        for (int a = 0; a < config->attribute_count; a++)
+            json_object_set_new(attributes, config->attributes[a].name, score_json(&config->attributes[a], &scores[a]));
+        return eq_print_json(call, json_pack("{ss, sI, ss, so}", "out", s->out, "steps", (json_int_t)s->steps,
+                                             "graded_by", s->folds > 0 ? "cross-validation" : "held-out images",
+                                             "attributes", attributes));
+    }
+    printf("classifier in %s: %" PRId64 " updates; graded by %s\n", s->out, s->steps,
+           s->folds > 0 ? "cross-validation" : "held-out images");
+    for (int a = 0; a < config->attribute_count; a++)
+        print_score(&config->attributes[a], &scores[a]);
+    return EQ_OK;
+}
+
+static eq_status run(const eq_invocation *call)
+{
+    eq_classifier_run training;
+    eq_classifier_config config;
+    eq_classifier_score scores[EQ_CLASSIFIER_MAX_ATTRIBUTES];
+    EQ_TRY(fill_run(call, &training));
+    eq_progress_begin(call->progress, "training", "updates");
+    eq_status status = eq_classifier_run_train(call->ctx, &training, &config, scores);
+    eq_progress_end(call->progress);
+    if (status == EQ_OK)
+        status = report(call, &config, scores);
+    eq_classifier_config_free(&config);
+    for (int a = 0; a < EQ_CLASSIFIER_MAX_ATTRIBUTES; a++)
+        free(scores[a].confusion);
+    return status;
+}
+
+const eq_command eq_command_train_classifier = {
+    .name = "train classifier",
+    .summary = "train an attribute classifier on labelled images",
+    .description =
+        "Trains one network that tells all attributes of the labels, with images mirrored, moved, recoloured, blurred "
+        "and made noisy at random. Where a label is missing, its attribute is not learnt from that image. Which "
+        "images are held out depends on the seed and their names.\n\n"
+        "An interrupted run leaves checkpoints, and --resume with the same options continues it as if nothing had "
+        "happened.",
+    .examples = examples,
+    .options = options,
+    .settings_size = sizeof(settings),
+    .reports = true,
+    .run = run,
+};
