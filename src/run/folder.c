@@ -64,7 +64,7 @@ static eq_status make_images_folder(eq_context *ctx, const char *folder)
     return status;
 }
 
-eq_status eq_run_write_images(eq_context *ctx, const char *folder, const eq_run_record *r)
+static eq_status write_images(eq_context *ctx, const char *folder, const eq_run_record *r)
 {
     EQ_TRY(make_images_folder(ctx, folder));
     char *path = eq_path_join(folder, "manifest.jsonl");
@@ -81,6 +81,27 @@ eq_status eq_run_write_images(eq_context *ctx, const char *folder, const eq_run_
         status = eq_manifest_writer_close(ctx, &writer);
     else
         eq_manifest_writer_close(NULL, &writer);
+    free(path);
+    return status;
+}
+
+static eq_status write_labels(eq_context *ctx, const char *folder, const eq_run_record *r)
+{
+    int64_t n = r->generation->count;
+    char **files = calloc((size_t)n, sizeof *files);
+    char *path = eq_path_join(folder, "labels.csv");
+    eq_status status = files && path ? EQ_OK : eq_fail_memory(ctx, "labels");
+    for (int64_t i = 0; status == EQ_OK && i < n; i++)
+        if (!(files[i] = eq_format("images/%06" PRId64 ".png", r->options->first_index + i)))
+            status = eq_fail_memory(ctx, "labels");
+    int attribute_count;
+    const eq_attribute *attributes = eq_classifier_attributes(r->evaluator, &attribute_count);
+    if (status == EQ_OK)
+        status = eq_write_labels(ctx, path, (const char *const *)files, n, attributes, attribute_count,
+                                 r->grade->probabilities);
+    for (int64_t i = 0; files && i < n; i++)
+        free(files[i]);
+    free(files);
     free(path);
     return status;
 }
@@ -155,33 +176,46 @@ static json_int_t peak_rss_bytes(void)
 static eq_status record_json(eq_context *ctx, const eq_run_record *r, json_t **out)
 {
     const eq_generation *g = r->generation;
-    json_t *heads;
+    double labelling = r->grade ? r->grade->seconds : 0;
+    json_t *heads, *evaluation = NULL;
     EQ_TRY(heads_json(ctx, r->pipeline, &heads));
     *out = json_pack("{s:s, s:s, s:O, s:o, s:o, s:o, s:{s:f, s:f, s:f, s:f}, s:f, s:I, s:{s:I, s:I}, s:o}", "format",
                      "equipoise run 1", "version", EQUIPOISE_VERSION, "settings", r->settings, "model",
                      model_json(&r->pipeline->model), "heads", heads, "targets", targets_json(r->targets), "seconds",
-                     "total", g->seconds + r->labelling_seconds, "sampling", g->seconds, "guidance",
-                     g->guidance_seconds, "labelling", r->labelling_seconds, "unet_passes", g->unet_passes,
-                     "peak_rss_bytes", peak_rss_bytes(), "planned_bytes", "arena", (json_int_t)g->arena_bytes,
-                     "packed_weights", (json_int_t)g->weight_bytes, "p_per_step", p_per_step_json(r));
+                     "total", g->seconds + labelling, "sampling", g->seconds, "guidance", g->guidance_seconds,
+                     "labelling", labelling, "unet_passes", g->unet_passes, "peak_rss_bytes", peak_rss_bytes(),
+                     "planned_bytes", "arena", (json_int_t)g->arena_bytes, "packed_weights",
+                     (json_int_t)g->weight_bytes, "p_per_step", p_per_step_json(r));
     if (!*out)
         return eq_fail_memory(ctx, "run.json");
-    if (r->evaluation)
-        json_object_set_new(*out, "evaluation", json_deep_copy(r->evaluation));
+    if (!r->grade)
+        return EQ_OK;
+    EQ_TRY(eq_evaluation_json(ctx, &r->grade->evaluation, &evaluation));
+    json_object_set_new(*out, "evaluation", evaluation);
     return EQ_OK;
 }
 
-eq_status eq_run_write_json(eq_context *ctx, const char *folder, const eq_run_record *record)
+static eq_status write_json(eq_context *ctx, const char *folder, const eq_run_record *record)
 {
-    json_t *root;
-    EQ_TRY(record_json(ctx, record, &root));
+    json_t *root = NULL;
+    eq_status status = record_json(ctx, record, &root);
+    if (status != EQ_OK) {
+        json_decref(root);
+        return status;
+    }
     char *text = json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(8));
     char *path = eq_path_join(folder, "run.json");
     json_decref(root);
-    eq_status status = eq_fail_memory(ctx, "run.json");
-    if (text && path)
-        status = eq_file_write(ctx, path, text, strlen(text));
+    status = text && path ? eq_file_write(ctx, path, text, strlen(text)) : eq_fail_memory(ctx, "run.json");
     free(text);
     free(path);
     return status;
+}
+
+eq_status eq_run_write_folder(eq_context *ctx, const char *folder, const eq_run_record *record)
+{
+    EQ_TRY(write_images(ctx, folder, record));
+    if (record->grade)
+        EQ_TRY(write_labels(ctx, folder, record));
+    return write_json(ctx, folder, record);
 }

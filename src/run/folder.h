@@ -4,6 +4,7 @@
 
 #include <jansson.h>
 
+#include "run/grade.h"
 #include "run/pipeline.h"
 
 typedef struct eq_run_record {
@@ -11,15 +12,13 @@ typedef struct eq_run_record {
     const eq_generate_options *options;
     const eq_targets *targets;
     const eq_generation *generation;
-    const json_t *settings;   /* flat object: how the run was asked for */
-    const json_t *evaluation; /* as eq_evaluation_json gives it; NULL: not graded */
-    double labelling_seconds;
+    const json_t *settings;         /* flat object: how the run was asked for */
+    const eq_classifier *evaluator; /* NULL: not graded */
+    const eq_grade *grade;          /* by the evaluator; NULL: not graded */
 } eq_run_record;
 
-/* Writes images/ and manifest.jsonl. */
-eq_status eq_run_write_images(eq_context *ctx, const char *folder, const eq_run_record *record);
-
-/* Writes run.json: where it stands, the folder is complete. */
-eq_status eq_run_write_json(eq_context *ctx, const char *folder, const eq_run_record *record);
+/* Writes images/, manifest.jsonl, labels.csv where graded, and last run.json: where it stands, the folder is complete.
+ */
+eq_status eq_run_write_folder(eq_context *ctx, const char *folder, const eq_run_record *record);
 
 #endif

@@ -295,49 +295,20 @@ static eq_status grade(generate_run *r)
     return EQ_OK;
 }
 
-static eq_status write_labels(const generate_run *r)
-{
-    int64_t n = r->generation.count;
-    char **files = calloc((size_t)n, sizeof *files);
-    char *path = eq_path_join(r->s->out, "labels.csv");
-    eq_status status = files && path ? EQ_OK : eq_fail_memory(r->call->ctx, "labels");
-    for (int64_t i = 0; status == EQ_OK && i < n; i++)
-        if (!(files[i] = eq_format("images/%06" PRId64 ".png", r->s->first_index + i)))
-            status = eq_fail_memory(r->call->ctx, "labels");
-    int attribute_count;
-    const eq_attribute *attributes = eq_classifier_attributes(r->evaluator, &attribute_count);
-    if (status == EQ_OK)
-        status = eq_write_labels(r->call->ctx, path, (const char *const *)files, n, attributes, attribute_count,
-                                 r->grade.probabilities);
-    for (int64_t i = 0; files && i < n; i++)
-        free(files[i]);
-    free(files);
-    free(path);
-    return status;
-}
-
 static eq_status write_folder(generate_run *r)
 {
-    eq_context *ctx = r->call->ctx;
-    json_t *evaluation = NULL, *asked = settings_json(r);
+    json_t *asked = settings_json(r);
+    if (!asked)
+        return eq_fail_memory(r->call->ctx, "run.json");
     eq_run_record record = {.pipeline = r->pipeline,
                             .options = &r->options,
                             .targets = &r->targets,
                             .generation = &r->generation,
                             .settings = asked,
-                            .labelling_seconds = r->grade.seconds};
-    eq_status status = asked ? EQ_OK : eq_fail_memory(ctx, "run.json");
-    if (status == EQ_OK && r->graded)
-        status = eq_evaluation_json(ctx, &r->grade.evaluation, &evaluation);
-    record.evaluation = evaluation;
-    if (status == EQ_OK)
-        status = eq_run_write_images(ctx, r->s->out, &record);
-    if (status == EQ_OK && r->graded)
-        status = write_labels(r);
-    if (status == EQ_OK)
-        status = eq_run_write_json(ctx, r->s->out, &record);
+                            .evaluator = r->evaluator,
+                            .grade = r->graded ? &r->grade : NULL};
+    eq_status status = eq_run_write_folder(r->call->ctx, r->s->out, &record);
     json_decref(asked);
-    json_decref(evaluation);
     return status;
 }
 
