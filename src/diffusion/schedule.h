@@ -9,6 +9,7 @@
 #define EQ_DIFFUSION_SCHEDULE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "base/error.h"
 
@@ -84,6 +85,8 @@ double eq_snr(double alpha_cumprod);
  * keys take that class's defaults; keys that change no number here are ignored. EQ_BAD_INPUT names file, key, what was
  * expected and what was found. */
 eq_status eq_schedule_read(eq_context *ctx, const char *path, eq_schedule *out);
+/* The same from memory; `name` stands for the file in messages. */
+eq_status eq_schedule_parse(eq_context *ctx, const char *text, size_t size, const char *name, eq_schedule *out);
 
 /* Writes the same form, as a DDIMScheduler, under a temporary name, then renames. */
 eq_status eq_schedule_write(eq_context *ctx, const char *path, const eq_schedule *schedule);

@@ -174,14 +174,28 @@ static eq_status read_schedule(eq_context *ctx, const eq_json *json, eq_schedule
     return status;
 }
 
+/* Closes the document. */
+static eq_status read_and_close(eq_context *ctx, eq_json *json, eq_schedule *out)
+{
+    eq_status status = read_schedule(ctx, json, out);
+    eq_json_close(json);
+    return status;
+}
+
 eq_status eq_schedule_read(eq_context *ctx, const char *path, eq_schedule *out)
 {
-    memset(out, 0, sizeof *out);
+    *out = (eq_schedule){0};
     eq_json json;
     EQ_TRY(eq_json_read(ctx, path, &json));
-    eq_status status = read_schedule(ctx, &json, out);
-    eq_json_close(&json);
-    return status;
+    return read_and_close(ctx, &json, out);
+}
+
+eq_status eq_schedule_parse(eq_context *ctx, const char *text, size_t size, const char *name, eq_schedule *out)
+{
+    *out = (eq_schedule){0};
+    eq_json json;
+    EQ_TRY(eq_json_parse(ctx, text, size, name, &json));
+    return read_and_close(ctx, &json, out);
 }
 
 static const char *choice_name(const choice *choices, size_t count, int value)

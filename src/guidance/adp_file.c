@@ -104,11 +104,16 @@ static eq_status read_body(eq_context *ctx, const eq_tensor_file *file, const eq
     int64_t timesteps[MAX_HEADS], hidden;
     int heads;
     eq_shape h_shape = {0};
+    eq_tensor weight;
     const char *model;
     EQ_TRY(read_timesteps(ctx, json, timesteps, &heads));
     EQ_TRY(read_shape(ctx, json, &h_shape));
     EQ_TRY(eq_json_int_or(ctx, json, "hidden", 0, 0, MAX_HIDDEN, &hidden));
     EQ_TRY(eq_json_string_or(ctx, json, "model", "", &model));
+    /* Memory is taken only once the file is known to hold as much as its settings say. */
+    int outputs = hidden > 0 ? (int)hidden : attribute->classes;
+    EQ_TRY(eq_tensor_file_get(ctx, file, "weight",
+                              eq_shape_of(heads, outputs, h_shape.dim[2], h_shape.dim[0], h_shape.dim[1]), &weight));
     EQ_TRY(eq_adp_new(ctx, attribute, heads, h_shape, (int)hidden, out));
     memcpy(out->timesteps, timesteps, (size_t)heads * sizeof *timesteps);
     snprintf(out->model_hash, sizeof out->model_hash, "%s", model);
@@ -136,16 +141,30 @@ static eq_status read_file(eq_context *ctx, const eq_tensor_file *file, eq_adp *
     return status;
 }
 
+/* Closes the file. */
+static eq_status read_and_close(eq_context *ctx, eq_tensor_file *file, eq_adp *out)
+{
+    eq_status status = read_file(ctx, file, out);
+    eq_tensor_file_close(file);
+    if (status != EQ_OK)
+        eq_adp_free(out);
+    return status;
+}
+
 eq_status eq_adp_read(eq_context *ctx, const char *path, eq_adp *out)
 {
     *out = (eq_adp){0};
     eq_tensor_file file;
     EQ_TRY(eq_tensor_file_open(ctx, path, &file));
-    eq_status status = read_file(ctx, &file, out);
-    eq_tensor_file_close(&file);
-    if (status != EQ_OK)
-        eq_adp_free(out);
-    return status;
+    return read_and_close(ctx, &file, out);
+}
+
+eq_status eq_adp_from_memory(eq_context *ctx, const uint8_t *bytes, size_t size, const char *name, eq_adp *out)
+{
+    *out = (eq_adp){0};
+    eq_tensor_file file;
+    EQ_TRY(eq_tensor_file_from_memory(ctx, bytes, size, name, &file));
+    return read_and_close(ctx, &file, out);
 }
 
 /* --- writing --- */

@@ -8,6 +8,8 @@
 
 /* Freed with eq_adp_free. EQ_BAD_INPUT names the file and what is wrong. */
 eq_status eq_adp_read(eq_context *ctx, const char *path, eq_adp *out);
+/* The same from memory; `name` stands for the file in messages. */
+eq_status eq_adp_from_memory(eq_context *ctx, const uint8_t *bytes, size_t size, const char *name, eq_adp *out);
 
 /* Weights are stored as f16: their rounding is far below the heads' own uncertainty. */
 eq_status eq_adp_write(eq_context *ctx, const char *path, const eq_adp *adp);

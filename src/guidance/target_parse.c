@@ -8,9 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <jansson.h>
-
 #include "guidance/target.h"
+#include "io/json.h"
 
 static const double SUM_TOLERANCE = 1e-3;
 
@@ -297,30 +296,38 @@ done:
     return status;
 }
 
-eq_status eq_targets_read(eq_context *ctx, eq_targets *targets, const char *path, const eq_attribute *known,
-                          int known_count)
+/* Closes the document. */
+static eq_status add_and_close(eq_context *ctx, eq_targets *targets, eq_json *json, const eq_attribute *known,
+                               int known_count)
 {
-    json_error_t error;
-    json_t *root = json_load_file(path, JSON_REJECT_DUPLICATES, &error);
-    if (root == NULL) {
-        if (error.line < 0)
-            return eq_fail(ctx, EQ_BAD_INPUT, "%s: %s", path, error.text);
-        return eq_fail(ctx, EQ_BAD_INPUT, "%s, line %d, column %d: %s", path, error.line, error.column, error.text);
-    }
     eq_status status = EQ_OK;
     int before = targets->count;
-    if (!json_is_object(root) || json_object_size(root) == 0) {
-        status =
-            eq_fail(ctx, EQ_BAD_INPUT, "%s should hold an object {\"ATTRIBUTE\": {\"CLASS\": PROBABILITY, ...}}", path);
-        goto done;
-    }
+    if (json_object_size(json->object) == 0)
+        status = eq_fail(ctx, EQ_BAD_INPUT, "%s should hold an object {\"ATTRIBUTE\": {\"CLASS\": PROBABILITY, ...}}",
+                         json->where);
     const char *key;
     json_t *value;
-    json_object_foreach(root, key, value)
-        EQ_TRY_GOTO(status, read_entry(ctx, targets, path, key, value, known, known_count), done);
+    json_object_foreach(json->object, key, value)
+        EQ_TRY_GOTO(status, read_entry(ctx, targets, json->where, key, value, known, known_count), done);
 done:
     while (status != EQ_OK && targets->count > before)
         eq_target_free(&targets->items[--targets->count]);
-    json_decref(root);
+    eq_json_close(json);
     return status;
+}
+
+eq_status eq_targets_read(eq_context *ctx, eq_targets *targets, const char *path, const eq_attribute *known,
+                          int known_count)
+{
+    eq_json json;
+    EQ_TRY(eq_json_read(ctx, path, &json));
+    return add_and_close(ctx, targets, &json, known, known_count);
+}
+
+eq_status eq_targets_parse(eq_context *ctx, eq_targets *targets, const char *text, size_t size, const char *name,
+                           const eq_attribute *known, int known_count)
+{
+    eq_json json;
+    EQ_TRY(eq_json_parse(ctx, text, size, name, &json));
+    return add_and_close(ctx, targets, &json, known, known_count);
 }

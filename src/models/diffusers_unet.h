@@ -6,6 +6,8 @@
 
 /* Reads a config.json of class UNet2DModel. What this network cannot do is EQ_BAD_INPUT that names the key. */
 eq_status eq_unet_config_read(eq_context *ctx, const char *path, eq_unet_config *out);
+/* The same from memory; `name` stands for the file in messages. */
+eq_status eq_unet_config_parse(eq_context *ctx, const char *text, size_t size, const char *name, eq_unet_config *out);
 
 /* Writes it so that diffusers loads the folder: the same keys. */
 eq_status eq_unet_config_write(eq_context *ctx, const char *path, const eq_unet_config *config);
