@@ -264,3 +264,12 @@ eq_status eq_evaluation_format(eq_context *ctx, const eq_evaluation *evaluation,
     *text = buffer;
     return EQ_OK;
 }
+
+eq_status eq_evaluation_format_json(eq_context *ctx, const eq_evaluation *evaluation, char **text)
+{
+    json_t *json;
+    EQ_TRY(eq_evaluation_json(ctx, evaluation, &json));
+    *text = json_dumps(json, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
+    json_decref(json);
+    return *text ? EQ_OK : eq_fail_memory(ctx, "an evaluation's JSON");
+}

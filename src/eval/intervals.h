@@ -3,14 +3,8 @@
 #ifndef EQ_EVAL_INTERVALS_H
 #define EQ_EVAL_INTERVALS_H
 
-#include <stdbool.h>
-
 #include "base/error.h"
-
-/* A value and its 95% confidence interval. */
-typedef struct eq_estimate {
-    double value, low, high;
-} eq_estimate;
+#include "equipoise/evaluate.h"
 
 /* Wilson's score interval of a proportion, z = 1.96 (Wilson, JASA 22, 1927):
  *     (f + z^2/2n -+ z sqrt(f (1 - f)/n + z^2/4n^2)) / (1 + z^2/n),  f = count / n, n >= 1. */
@@ -28,22 +22,9 @@ double eq_chi2_test(const int *counts, const double *q, int k);
 /* The k-th smallest of values such that a share p of them is not larger (nearest rank). Sorts values [n]; n >= 1. */
 double eq_percentile(double *values, int n, double p);
 
-/* The FD of n images drawn independently from the target itself: its mean and 95th percentile. */
-typedef struct eq_noise_floor {
-    double mean, p95;
-    bool exact; /* by summing over all outcomes; else by 10,000 random draws */
-} eq_noise_floor;
-
 /* q: [k], sums to 1; n >= 1. Exact up to 200,000 outcomes, i.e. for any two classes up to that n, for three up to
  * n = 630. */
 eq_status eq_fd_noise_floor(eq_context *ctx, const double *q, int k, int n, eq_noise_floor *out);
-
-/* FD, KL and TV of the counts' frequencies to a target, with percentile bootstrap intervals (Efron and Tibshirani,
- * 1993, chapter 13; 2,000 multinomial resamples of the counts). Near the target the distances of resamples lie above
- * the distance itself: such an interval is to be read beside the noise floor. KL may be infinite. */
-typedef struct eq_distances {
-    eq_estimate fd, kl, tv;
-} eq_distances;
 
 eq_status eq_bootstrap_distances(eq_context *ctx, const int *counts, const double *q, int k, eq_distances *out);
 

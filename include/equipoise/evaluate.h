@@ -1,0 +1,109 @@
+/* Measuring how a set of images is distributed: counts, distances to a target, and how sure they are. */
+#ifndef EQUIPOISE_EVALUATE_H
+#define EQUIPOISE_EVALUATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "equipoise/target.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* A value and its 95% confidence interval. */
+typedef struct eq_estimate {
+    double value, low, high;
+} eq_estimate;
+
+/* The FD of n images drawn independently from the target itself: its mean and 95th percentile. */
+typedef struct eq_noise_floor {
+    double mean, p95;
+    bool exact; /* by summing over all outcomes; else by 10,000 random draws */
+} eq_noise_floor;
+
+/* FD (the L2 norm of frequencies minus target), KL divergence in nats and total variation, with percentile bootstrap
+ * intervals (Efron and Tibshirani, 1993, chapter 13; 2,000 multinomial resamples of the counts). Near the target the
+ * distances of resamples lie above the distance itself: such an interval is to be read beside the noise floor. KL may
+ * be infinite. */
+typedef struct eq_distances {
+    eq_estimate fd, kl, tv;
+} eq_distances;
+
+typedef struct eq_attribute_evaluation {
+    eq_attribute attribute; /* owned copy */
+    int *counts;            /* [classes] images whose most probable class it is */
+    eq_estimate *frequency; /* [classes] counts / n, Wilson intervals */
+    double *soft;           /* [classes] mean probabilities */
+    double ambiguity;       /* share of images whose top probability is below 0.9 */
+    /* With a target of its own, or as part of a joint one (then its marginal); else target is NULL. */
+    double *target;         /* [classes] */
+    eq_distances distances; /* FD, KL, TV of frequency to target */
+    double fd_soft;         /* FD of soft */
+    eq_noise_floor noise;   /* FD that n draws from the target would have */
+    double chi2_p;
+    /* With a confusion matrix; else NULL. */
+    double *confusion; /* [classes, classes] owned copy */
+    /* With a confusion matrix that allows it; else corrected is NULL. */
+    eq_estimate *corrected;   /* [classes] */
+    eq_estimate corrected_fd; /* with a target */
+} eq_attribute_evaluation;
+
+typedef struct eq_joint_evaluation {
+    eq_target target;       /* owned copy, in the evaluator's classes */
+    int *counts;            /* [target.cells] */
+    eq_estimate *frequency; /* [target.cells] */
+    eq_estimate l2;         /* FD over the cells */
+    eq_noise_floor noise;
+} eq_joint_evaluation;
+
+/* What was measured. The arrays belong to it; freed by eq_evaluation_free. */
+typedef struct eq_evaluation {
+    int n;
+    char *evaluator;
+    int attribute_count;
+    eq_attribute_evaluation *attributes;
+    int joint_count;
+    eq_joint_evaluation *joint;
+    bool has_frechet;
+    char *frechet_features, *frechet_reference;
+    double frechet;
+} eq_evaluation;
+
+/* Images of `folder` labelled so far, of all of them; called from the calling thread. */
+typedef void (*eq_evaluate_progress)(void *user, const char *folder, int64_t done, int64_t total);
+
+/* Either labels or classifier is given. Zeros and NULLs mean the default in brackets. */
+typedef struct eq_evaluate_options {
+    const char *images;     /* folder of PNG, JPEG and WebP images at any depth */
+    const char *labels;     /* table of what they show: CSV or JSON lines with "file_name" and a column an attribute */
+    const char *classifier; /* classifier folder to label them with */
+    const char
+        *reference; /* folder of images to measure the Frechet distance to, in the classifier's features [none] */
+    const char *const *attributes; /* [attribute_count] "gender", or for labels "gender=female,male" to count classes
+                                      that no image shows, too [all there are] */
+    int attribute_count;
+    const char *const *targets; /* [target_count] in the form of the command line, see eq_target_parse */
+    int target_count;
+    const char *const *target_files; /* [target_file_count] see eq_targets_read */
+    int target_file_count;
+    eq_evaluate_progress progress; /* of labelling by a classifier */
+    void *progress_user;
+} eq_evaluate_options;
+
+/* Grades the images of a folder. Images without a label in some attribute are left out, with a warning in the log; so
+ * are images that cannot be read, where a classifier labels. EQ_BAD_USAGE: options that do not go together, unknown
+ * attributes, malformed targets. EQ_BAD_INPUT: a file or folder that is missing or damaged. */
+EQ_API eq_status eq_evaluate_folder(eq_context *ctx, const eq_evaluate_options *options, eq_evaluation *out);
+EQ_API void eq_evaluation_free(eq_evaluation *evaluation);
+
+/* A compact table for people; malloc'ed, the caller frees it. */
+EQ_API eq_status eq_evaluation_format(eq_context *ctx, const eq_evaluation *evaluation, char **text);
+
+/* What `equipoise evaluate --json` prints (see doc/formats.md); malloc'ed, the caller frees it. */
+EQ_API eq_status eq_evaluation_format_json(eq_context *ctx, const eq_evaluation *evaluation, char **text);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
