@@ -20,23 +20,36 @@ const eq_classifier_trunk *eq_trunk_find(const char *name)
     return NULL;
 }
 
+static bool has_unique_names(const eq_classifier_config *config, int index)
+{
+    const eq_attribute *attribute = &config->attributes[index];
+    for (int k = 0; k < attribute->classes; k++)
+        if (eq_class_find(attribute, attribute->class_names[k]) != k)
+            return false;
+    return eq_attribute_find(config->attributes, config->attribute_count, attribute->name) == index;
+}
+
 eq_status eq_classifier_check(eq_context *ctx, const eq_classifier_config *config, const char *file)
 {
     const char *wrong = NULL;
+    int halvings = config->trunk->last_halves ? config->stages : config->stages - 1;
     if (config->stages < 1 || config->stages > EQ_CLASSIFIER_MAX_STAGES)
         wrong = "channels: 1 to 8 stages";
     else if (config->blocks < 1 || config->blocks > 8)
         wrong = "blocks: 1 to 8";
     else if (config->attribute_count < 1 || config->attribute_count > EQ_CLASSIFIER_MAX_ATTRIBUTES)
         wrong = "attributes: 1 to 16";
-    else if (config->size < 8 || config->size > 1024 || config->size % (1 << (config->stages - 1)) != 0)
-        wrong = "size: 8 to 1024 and a multiple of 2^(stages - 1)";
+    else if (config->size < 8 || config->size > 1024 || config->size % (1 << halvings) != 0)
+        wrong = config->trunk->last_halves ? "size: 8 to 1024 and a multiple of 2^stages"
+                                           : "size: 8 to 1024 and a multiple of 2^(stages - 1)";
     for (int i = 0; !wrong && i < config->stages; i++)
         if (config->channels[i] < 4 || config->channels[i] > 4096 || config->channels[i] % 4 != 0)
             wrong = "channels: 4 to 4096, multiples of 4";
     for (int i = 0; !wrong && i < config->attribute_count; i++)
         if (config->attributes[i].classes < 2 || config->attributes[i].classes > 256)
             wrong = "attributes: 2 to 256 classes each";
+        else if (!has_unique_names(config, i))
+            wrong = "attributes: names must differ, and those of an attribute's classes";
     return wrong ? eq_fail(ctx, EQ_BAD_INPUT, "%s: %s", file, wrong) : EQ_OK;
 }
 

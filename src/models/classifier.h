@@ -12,7 +12,7 @@ typedef struct eq_classifier_trunk eq_classifier_trunk;
 typedef struct eq_classifier_config {
     const eq_classifier_trunk *trunk;
     int size;                               /* images are [size, size, 3] in [-1, 1] */
-    int stages;                             /* each after the first halves the sides */
+    int stages;                             /* each halves the sides, the last where the trunk says so */
     int channels[EQ_CLASSIFIER_MAX_STAGES]; /* multiples of 4 */
     int blocks;                             /* a stage */
     int attribute_count;
@@ -23,6 +23,7 @@ typedef struct eq_classifier_config {
 struct eq_classifier_trunk {
     const char *name;
     const char *summary; /* for --help */
+    bool last_halves;    /* the last stage halves the sides, too */
     /* x: [n, size, size, 3] in the graph's dtype -> features [n, d] */
     eq_value (*build)(const eq_builder *b, const eq_classifier_config *config, eq_value x);
 };
@@ -39,7 +40,7 @@ typedef struct eq_classifier_values {
     eq_value logits[EQ_CLASSIFIER_MAX_ATTRIBUTES]; /* [n, classes] f32 */
 } eq_classifier_values;
 
-/* Checks ranges; `file` is named in the message. */
+/* Checks ranges and names; `file` is named in the message. */
 eq_status eq_classifier_check(eq_context *ctx, const eq_classifier_config *config, const char *file);
 void eq_classifier_config_free(eq_classifier_config *config);
 

@@ -28,5 +28,7 @@ static eq_value build(const eq_builder *b, const eq_classifier_config *config, e
     return eq_activate(b->graph, x, EQ_ACT_RELU);
 }
 
-const eq_classifier_trunk eq_trunk_convnet = {
-    .name = "convnet", .summary = "convolutions and max pooling, one hidden layer", .build = build};
+const eq_classifier_trunk eq_trunk_convnet = {.name = "convnet",
+                                              .summary = "convolutions and max pooling, one hidden layer",
+                                              .last_halves = true,
+                                              .build = build};

@@ -6,25 +6,24 @@
 #include <time.h>
 
 #include "base/attribute.h"
+#include "base/hash.h"
 #include "base/path.h"
 #include "train/augment.h"
+#include "train/labelled_images.h"
 
 typedef struct job {
     eq_context *ctx;
-    const eq_classifier_run *run;
+    const eq_classifier_training *run;
     eq_classifier_config *config;
     eq_classifier_score *scores;
-    eq_dataset data;
-    eq_labels labels;
-    int column[EQ_CLASSIFIER_MAX_ATTRIBUTES]; /* of the label table */
-    int64_t *row;                             /* [data.count] of the label table, -1: none */
-    float *weight;                            /* [data.count] how often an image is to be seen */
-    int64_t *train;                           /* [data.count] images of the training part of the current fit */
-    double *cumulative;                       /* [data.count] over the training part */
+    eq_labelled_images images;
+    int64_t *train;     /* [train_count] images of the training part of the current fit */
+    double *cumulative; /* [train_count] of their weights */
     int64_t train_count;
     eq_params *params;
-    int64_t steps_done, steps_total; /* over all fits */
+    int64_t steps_done, steps_resumed, steps_total; /* over all fits; resumed: done before this call */
     double start, smoothed_loss;
+    char settings[640];
 } job;
 
 static double now(void)
@@ -36,108 +35,66 @@ static double now(void)
 
 /* --- what is learnt from what --- */
 
-static int label_of(const job *j, int64_t image, int attribute)
-{
-    if (j->row[image] < 0)
-        return -1;
-    return j->labels.classes[j->row[image] * j->labels.attribute_count + j->column[attribute]];
-}
-
-static eq_status choose_attributes(job *j)
-{
-    const eq_classifier_run *run = j->run;
-    int count = run->attribute_count > 0 ? run->attribute_count : j->labels.attribute_count;
-    if (count > EQ_CLASSIFIER_MAX_ATTRIBUTES)
-        return eq_fail(j->ctx, EQ_BAD_USAGE,
-                       "%s has %d attributes, at most %d can be learnt at once; name them with --attribute",
-                       run->labels, count, EQ_CLASSIFIER_MAX_ATTRIBUTES);
-    for (int i = 0; i < count; i++) {
-        int column = i;
-        if (run->attribute_count > 0)
-            column = eq_attribute_find(j->labels.attributes, j->labels.attribute_count, run->attributes[i]);
-        if (column < 0)
-            return eq_fail(j->ctx, EQ_BAD_USAGE, "%s: no column \"%s\"; the first is \"%s\"", run->labels,
-                           run->attributes[i], j->labels.attributes[0].name);
-        if (j->labels.attributes[column].classes < 2)
-            return eq_fail(j->ctx, EQ_BAD_INPUT, "%s: %s has only one class, \"%s\": nothing to tell apart",
-                           run->labels, j->labels.attributes[column].name, j->labels.attributes[column].class_names[0]);
-        j->column[i] = column;
-        EQ_TRY(eq_attribute_copy(j->ctx, &j->labels.attributes[column], &j->config->attributes[i]));
-        j->config->attribute_count++;
-    }
-    return EQ_OK;
-}
-
-/* Images seen more often by the rarest of their classes: 1 / its share, at most 10 times the mean. */
-static void weigh_images(job *j)
-{
-    for (int64_t i = 0; i < j->data.count; i++)
-        j->weight[i] = 1;
-    if (!j->run->balance)
-        return;
-    for (int a = 0; a < j->config->attribute_count; a++) {
-        int classes = j->config->attributes[a].classes;
-        int64_t count[EQ_LABELS_MAX_CLASSES] = {0};
-        for (int64_t i = 0; i < j->data.count; i++)
-            if (label_of(j, i, a) >= 0)
-                count[label_of(j, i, a)]++;
-        for (int64_t i = 0; i < j->data.count; i++) {
-            int k = label_of(j, i, a);
-            float wanted = k < 0 ? 1 : (float)j->data.count / ((float)classes * (float)count[k]);
-            if (wanted > j->weight[i])
-                j->weight[i] = wanted < 10 ? wanted : 10;
-        }
-    }
-}
-
-static eq_status match_labels(job *j)
-{
-    eq_names names = {.name = j->data.names, .count = (size_t)j->data.count};
-    eq_labels_match match;
-    EQ_TRY(eq_labels_match_images(j->ctx, &j->labels, &names, j->row, &match));
-    if (match.matched == 0)
-        return eq_fail(j->ctx, EQ_BAD_INPUT, "%s names none of the images in %s", j->run->labels, j->run->images);
-    if (match.images_unmatched || match.labels_unmatched)
-        eq_log(j->ctx, EQ_LOG_WARNING, "%zu images without labels and %zu labels without an image are left out",
-               match.images_unmatched, match.labels_unmatched);
-    return EQ_OK;
-}
-
 static eq_status open_data(job *j)
 {
-    const eq_classifier_run *run = j->run;
-    EQ_TRY(eq_labels_read(j->ctx, run->labels, &j->labels));
-    EQ_TRY(eq_dataset_open(j->ctx, run->images, run->network.size, run->strict, &j->data));
-    size_t n = (size_t)j->data.count;
-    j->row = malloc(n * sizeof *j->row);
-    j->weight = malloc(n * sizeof *j->weight);
+    const eq_classifier_training *run = j->run;
+    EQ_TRY(eq_labelled_images_open(j->ctx,
+                                   &(eq_labelled_source){.images = run->images,
+                                                         .labels = run->labels,
+                                                         .size = run->network.size,
+                                                         .strict = run->strict,
+                                                         .attributes = run->attributes,
+                                                         .attribute_count = run->attribute_count,
+                                                         .balance = run->balance},
+                                   &j->images));
+    for (int a = 0; a < j->images.attribute_count; a++) {
+        EQ_TRY(eq_attribute_copy(j->ctx, eq_labelled_attribute(&j->images, a), &j->config->attributes[a]));
+        j->config->attribute_count++;
+    }
+    EQ_TRY(eq_classifier_check(j->ctx, j->config, "the network's settings"));
+    size_t n = (size_t)j->images.data.count;
     j->train = malloc(n * sizeof *j->train);
     j->cumulative = malloc(n * sizeof *j->cumulative);
-    if (!j->row || !j->weight || !j->train || !j->cumulative)
-        return eq_fail_memory(j->ctx, "the training set");
-    EQ_TRY(match_labels(j));
-    EQ_TRY(choose_attributes(j));
-    weigh_images(j);
-    return eq_classifier_check(j->ctx, j->config, "the network's settings");
-}
-
-/* The part, 0..parts - 1, that an image is in: by a hash of its name, so that it stays there when images are added. */
-static double place_of(const job *j, int64_t image)
-{
-    uint64_t hash = 14695981039346656037u;
-    for (const char *c = j->data.names[image]; *c; c++)
-        hash = (hash ^ (unsigned char)*c) * 1099511628211u;
-    eq_rng rng = eq_rng_make(j->run->seed, hash, 0);
-    return eq_rng_uniform(&rng);
+    return j->train && j->cumulative ? EQ_OK : eq_fail_memory(j->ctx, "the training set");
 }
 
 /* Whether fit number `fold` of `folds` does not see the image; folds 0: the held-out share. */
 static bool is_held_out(const job *j, int64_t image, int fold, int folds)
 {
-    double place = place_of(j, image);
+    double place = eq_labelled_place(&j->images, j->run->seed, image);
     if (folds < 2)
         return place < j->run->held_out;
     return (int)(place * folds) == fold;
+}
+
+/* What must be the same for a resumed run to be the same run. */
+static void describe_settings(job *j)
+{
+    const eq_classifier_training *run = j->run;
+    const eq_optimiser_options *o = &run->optimiser;
+    char channels[96] = "";
+    size_t used = 0;
+    for (int i = 0; i < j->config->stages; i++)
+        used += (size_t)snprintf(channels + used, sizeof channels - used, "%s%d", i ? "," : "", j->config->channels[i]);
+    eq_sha256 hash = eq_sha256_start();
+    for (int64_t i = 0; i < j->images.data.count; i++) {
+        eq_sha256_update(&hash, j->images.data.names[i], strlen(j->images.data.names[i]) + 1);
+        for (int a = 0; a < j->config->attribute_count; a++)
+            eq_sha256_update(&hash, &(int32_t){eq_labelled_class(&j->images, i, a)}, sizeof(int32_t));
+    }
+    uint8_t digest[EQ_SHA256_BYTES];
+    char hex[EQ_SHA256_HEX];
+    eq_sha256_finish(&hash, digest);
+    eq_sha256_to_hex(digest, hex);
+    snprintf(
+        j->settings, sizeof j->settings,
+        "images %lld, labels %.16s, attributes %d, network %s, size %d, channels %s, blocks %d, batch %d, steps "
+        "%lld, learning-rate %g, warmup %lld, ema %g, clip %g, weight-decay %g, balance %d, held-out %g, folds %d, "
+        "seed %llu",
+        (long long)j->images.data.count, hex, j->config->attribute_count, j->config->trunk->name, j->config->size,
+        channels, j->config->blocks, run->batch, (long long)o->total_steps, o->learning_rate,
+        (long long)o->warmup_steps, o->ema_decay, o->clip_norm, o->weight_decay, run->balance, run->held_out,
+        run->folds, (unsigned long long)run->seed);
 }
 
 /* --- one fit --- */
@@ -161,10 +118,10 @@ static void choose_training_part(job *j, int fold, int folds)
 {
     double sum = 0;
     j->train_count = 0;
-    for (int64_t i = 0; i < j->data.count; i++) {
-        if (j->row[i] < 0 || (fold >= 0 && is_held_out(j, i, fold, folds)))
+    for (int64_t i = 0; i < j->images.data.count; i++) {
+        if (j->images.row[i] < 0 || (fold >= 0 && is_held_out(j, i, fold, folds)))
             continue;
-        sum += j->weight[i];
+        sum += j->images.weight[i];
         j->cumulative[j->train_count] = sum;
         j->train[j->train_count++] = i;
     }
@@ -182,10 +139,10 @@ static void fill_row(const job *j, const inputs *in, int i, int64_t visit)
     size_t count = (size_t)size * (size_t)size * 3;
     int64_t image = pick(j, visit);
     eq_rng rng = eq_rng_make(j->run->seed, (uint64_t)visit, 2);
-    eq_dataset_image(&j->data, image, false, in->images + (size_t)i * count);
+    eq_dataset_image(&j->images.data, image, false, in->images + (size_t)i * count);
     eq_augment(&rng, in->images + (size_t)i * count, size, in->work + (size_t)i * count);
     for (int a = 0; a < j->config->attribute_count; a++)
-        in->labels[a][i] = label_of(j, image, a);
+        in->labels[a][i] = eq_labelled_class(&j->images, image, a);
 }
 
 static void report(job *j, const eq_trainer *trainer, double loss, double norm)
@@ -194,7 +151,7 @@ static void report(job *j, const eq_trainer *trainer, double loss, double norm)
     j->smoothed_loss = j->smoothed_loss == 0 ? loss : 0.98 * j->smoothed_loss + 0.02 * loss;
     if (!j->run->progress)
         return;
-    double rate = (double)j->steps_done / (now() - j->start + 1e-9);
+    double rate = (double)(j->steps_done - j->steps_resumed) / (now() - j->start + 1e-9);
     eq_training_progress p = {.step = j->steps_done,
                               .total_steps = j->steps_total,
                               .loss = j->smoothed_loss,
@@ -205,16 +162,12 @@ static void report(job *j, const eq_trainer *trainer, double loss, double norm)
     j->run->progress(j->run->progress_user, &p);
 }
 
+/* Ends with a checkpoint in every case but a fault. */
 static eq_status run_updates(job *j, eq_trainer *trainer, const inputs *in, const char *checkpoint)
 {
     int batch = j->run->batch;
     double last = now();
-    while (trainer->optimiser.step < j->run->optimiser.total_steps) {
-        if (eq_cancelled(j->ctx)) {
-            if (checkpoint)
-                EQ_TRY(eq_trainer_save(trainer, checkpoint, ""));
-            return eq_fail(j->ctx, EQ_CANCELLED, "stopped at update %lld", (long long)trainer->optimiser.step);
-        }
+    while (trainer->optimiser.step < j->run->optimiser.total_steps && !eq_cancelled(j->ctx)) {
         int64_t first = trainer->optimiser.step * batch;
 #pragma omp parallel for schedule(static)
         for (int i = 0; i < batch; i++)
@@ -222,18 +175,22 @@ static eq_status run_updates(job *j, eq_trainer *trainer, const inputs *in, cons
         double loss, norm;
         EQ_TRY(eq_trainer_step(trainer, &loss, &norm));
         report(j, trainer, loss, norm);
-        if (checkpoint && j->run->checkpoint_seconds > 0 && now() - last > j->run->checkpoint_seconds) {
-            EQ_TRY(eq_trainer_save(trainer, checkpoint, ""));
+        if (j->run->checkpoint_seconds > 0 && now() - last > j->run->checkpoint_seconds) {
+            EQ_TRY(eq_trainer_save(trainer, checkpoint, j->settings));
             last = now();
         }
     }
+    EQ_TRY(eq_trainer_save(trainer, checkpoint, j->settings));
+    if (eq_cancelled(j->ctx))
+        return eq_fail(j->ctx, EQ_CANCELLED, "stopped at update %lld; continue with --resume",
+                       (long long)trainer->optimiser.step);
     eq_trainer_swap_average(trainer);
     return EQ_OK;
 }
 
 static eq_status build_trainer(job *j, eq_trainer *trainer, inputs *in)
 {
-    const eq_classifier_run *run = j->run;
+    const eq_classifier_training *run = j->run;
     eq_graph *graph = eq_graph_new(j->ctx, EQ_F32);
     if (!graph)
         return eq_fail_memory(j->ctx, "a graph");
@@ -255,7 +212,17 @@ static eq_status build_trainer(job *j, eq_trainer *trainer, inputs *in)
     return in->work ? EQ_OK : eq_fail_memory(j->ctx, "the augmentation");
 }
 
-/* Trains fresh parameters on all images but those of the fold (-1: on all). */
+static eq_status resume(job *j, eq_trainer *trainer, const char *checkpoint)
+{
+    if (!eq_path_exists(checkpoint))
+        return EQ_OK;
+    EQ_TRY(eq_trainer_load(trainer, checkpoint, j->settings));
+    j->steps_done += trainer->optimiser.step;
+    j->steps_resumed += trainer->optimiser.step;
+    return EQ_OK;
+}
+
+/* Trains fresh parameters on all images but those of the fold (-1: on all), or goes on from the checkpoint. */
 static eq_status fit(job *j, int fold, int folds, const char *checkpoint)
 {
     choose_training_part(j, fold, folds);
@@ -266,8 +233,8 @@ static eq_status fit(job *j, int fold, int folds, const char *checkpoint)
     eq_trainer trainer = {0};
     inputs in = {0};
     eq_status status = build_trainer(j, &trainer, &in);
-    if (status == EQ_OK && checkpoint && j->run->resume && eq_path_exists(checkpoint))
-        status = eq_trainer_load(&trainer, checkpoint, "");
+    if (status == EQ_OK)
+        status = resume(j, &trainer, checkpoint);
     if (status == EQ_OK)
         status = run_updates(j, &trainer, &in, checkpoint);
     free(in.work);
@@ -285,40 +252,57 @@ static void count_answer(job *j, int attribute, int truth, const float *logits)
     j->scores[attribute].confusion[truth * classes + best]++;
 }
 
+enum { GRADE_BATCH = 16 };
+
+typedef struct grader {
+    eq_program *program;
+    eq_classifier_values values;
+    int64_t images[GRADE_BATCH]; /* in the program's batch */
+    int count;
+} grader;
+
+static eq_status grade_batch(job *j, grader *g)
+{
+    EQ_TRY(eq_program_run(g->program));
+    for (int a = 0; a < j->config->attribute_count; a++) {
+        const float *logits = eq_program_data(g->program, g->values.logits[a]);
+        for (int i = 0; i < g->count; i++) {
+            int truth = eq_labelled_class(&j->images, g->images[i], a);
+            if (truth >= 0)
+                count_answer(j, a, truth, logits + i * j->config->attributes[a].classes);
+        }
+    }
+    g->count = 0;
+    return EQ_OK;
+}
+
+static eq_status grade_held_out(job *j, grader *g, int fold, int folds)
+{
+    size_t numbers = (size_t)j->run->network.size * (size_t)j->run->network.size * 3;
+    float *x = eq_program_data(g->program, g->values.images);
+    for (int64_t i = 0; i < j->images.data.count; i++) {
+        if (j->images.row[i] < 0 || !is_held_out(j, i, fold, folds))
+            continue;
+        eq_dataset_image(&j->images.data, i, false, x + (size_t)g->count * numbers);
+        g->images[g->count++] = i;
+        if (g->count == GRADE_BATCH)
+            EQ_TRY(grade_batch(j, g));
+    }
+    return g->count > 0 ? grade_batch(j, g) : EQ_OK;
+}
+
 /* Adds the answers on the images that the fit did not see to the confusion matrices. */
 static eq_status grade(job *j, int fold, int folds)
 {
     eq_graph *graph = eq_graph_new(j->ctx, EQ_F32);
     if (!graph)
         return eq_fail_memory(j->ctx, "a graph");
-    enum { BATCH = 16 };
+    grader g = {0};
     j->params->trainable = false;
-    eq_classifier_values values;
-    eq_program *program;
-    eq_classifier_build(&(eq_builder){graph, j->params}, j->config, BATCH, &values);
-    EQ_TRY(eq_program_compile(graph, &(eq_program_options){.frozen_params = true}, &program));
-    size_t count = (size_t)j->run->network.size * (size_t)j->run->network.size * 3;
-    float *x = eq_program_data(program, values.images);
-    int64_t images[BATCH];
-    int n = 0;
-    eq_status status = EQ_OK;
-    for (int64_t i = 0; i <= j->data.count && status == EQ_OK; i++) {
-        if (n == BATCH || (i == j->data.count && n > 0)) {
-            status = eq_program_run(program);
-            for (int a = 0; a < j->config->attribute_count; a++)
-                for (int k = 0; k < n; k++)
-                    if (label_of(j, images[k], a) >= 0)
-                        count_answer(j, a, label_of(j, images[k], a),
-                                     (float *)eq_program_data(program, values.logits[a]) +
-                                         k * j->config->attributes[a].classes);
-            n = 0;
-        }
-        if (i == j->data.count || j->row[i] < 0 || !is_held_out(j, i, fold, folds))
-            continue;
-        eq_dataset_image(&j->data, i, false, x + (size_t)n * count);
-        images[n++] = i;
-    }
-    eq_program_free(program);
+    eq_classifier_build(&(eq_builder){graph, j->params}, j->config, GRADE_BATCH, &g.values);
+    EQ_TRY(eq_program_compile(graph, &(eq_program_options){.frozen_params = true}, &g.program));
+    eq_status status = grade_held_out(j, &g, fold, folds);
+    eq_program_free(g.program);
     return status;
 }
 
@@ -347,47 +331,74 @@ static eq_status start_scores(job *j)
     return EQ_OK;
 }
 
-static eq_status run_job(job *j, const char *checkpoint)
+/* Fold -1 is the final classifier. */
+static eq_status fit_with_checkpoint(job *j, int fold, int folds)
 {
-    const eq_classifier_run *run = j->run;
+    char *path = fold < 0 || folds == 0 ? eq_path_join(j->run->out, "checkpoint.safetensors")
+                                        : eq_format("%s/folds/%d.safetensors", j->run->out, fold + 1);
+    eq_status status = path ? fit(j, fold, folds, path) : eq_fail_memory(j->ctx, "a path");
+    free(path);
+    return status;
+}
+
+/* A run that is there already is not overwritten. */
+static eq_status check_out(const job *j)
+{
+    char *checkpoint = eq_path_join(j->run->out, "checkpoint.safetensors");
+    char *folds = eq_path_join(j->run->out, "folds");
+    eq_status status = checkpoint && folds ? EQ_OK : eq_fail_memory(j->ctx, "a path");
+    if (status == EQ_OK && !j->run->resume && (eq_path_exists(checkpoint) || eq_path_exists(folds)))
+        status =
+            eq_fail(j->ctx, EQ_BAD_USAGE,
+                    "%s: there is a run here already; continue it with --resume, or choose another --out", j->run->out);
+    if (status == EQ_OK)
+        status = eq_make_folders(j->ctx, j->run->folds >= 2 ? folds : j->run->out);
+    free(checkpoint);
+    free(folds);
+    return status;
+}
+
+static eq_status run_job(job *j)
+{
+    const eq_classifier_training *run = j->run;
+    if (run->batch < 1 || run->batch > 4096)
+        return eq_fail(j->ctx, EQ_BAD_USAGE, "--batch must be 1 to 4096, not %d", run->batch);
     EQ_TRY(open_data(j));
     EQ_TRY(start_scores(j));
-    EQ_TRY(eq_make_folders(j->ctx, run->out));
+    EQ_TRY(check_out(j));
+    describe_settings(j);
     j->params = eq_params_new(j->ctx);
     if (!j->params)
         return eq_fail_memory(j->ctx, "parameters");
     EQ_TRY(eq_classifier_declare(j->params, j->config));
     EQ_TRY(eq_params_allocate(j->params));
+    eq_log(j->ctx, EQ_LOG_INFO, "%lld images, %d attributes, %.3f M parameters", (long long)j->images.data.count,
+           j->config->attribute_count, (double)j->params->total / 1e6);
     int folds = run->folds >= 2 ? run->folds : 0;
     j->steps_total = run->optimiser.total_steps * (folds + 1);
     j->start = now();
     for (int f = 0; f < folds; f++) {
-        EQ_TRY(fit(j, f, folds, NULL));
+        EQ_TRY(fit_with_checkpoint(j, f, folds));
         EQ_TRY(grade(j, f, folds));
     }
-    EQ_TRY(fit(j, folds ? -1 : 0, folds, checkpoint));
+    EQ_TRY(fit_with_checkpoint(j, folds ? -1 : 0, folds));
     if (!folds)
         EQ_TRY(grade(j, 0, 0));
     finish_scores(j);
     return eq_classifier_file_save(j->ctx, run->out, j->config, j->scores, j->params, run->save_dtype);
 }
 
-eq_status eq_classifier_run_train(eq_context *ctx, const eq_classifier_run *run, eq_classifier_config *config,
-                                  eq_classifier_score *scores)
+eq_status eq_classifier_train(eq_context *ctx, const eq_classifier_training *run, eq_classifier_config *config,
+                              eq_classifier_score *scores)
 {
     *config = run->network;
     config->attribute_count = 0;
     for (int a = 0; a < EQ_CLASSIFIER_MAX_ATTRIBUTES; a++)
         scores[a] = (eq_classifier_score){.accuracy = NAN};
     job j = {.ctx = ctx, .run = run, .config = config, .scores = scores};
-    char *checkpoint = eq_path_join(run->out, "checkpoint.safetensors");
-    eq_status status = checkpoint ? run_job(&j, checkpoint) : eq_fail_memory(ctx, "a path");
-    free(checkpoint);
+    eq_status status = run_job(&j);
     eq_params_free(j.params);
-    eq_dataset_close(&j.data);
-    eq_labels_free(&j.labels);
-    free(j.row);
-    free(j.weight);
+    eq_labelled_images_close(&j.images);
     free(j.train);
     free(j.cumulative);
     return status;

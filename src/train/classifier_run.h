@@ -1,16 +1,15 @@
-/* A whole training run of a classifier: labelled images to a classifier folder, graded on images held out. */
+/* A whole training run of a classifier: labelled images to a classifier folder, graded on images held out, with
+ * checkpoints and exact resume. */
 #ifndef EQ_TRAIN_CLASSIFIER_RUN_H
 #define EQ_TRAIN_CLASSIFIER_RUN_H
 
-#include "io/labels.h"
 #include "models/classifier_file.h"
-#include "train/dataset.h"
 #include "train/trainer.h"
 
-typedef struct eq_classifier_run {
+typedef struct eq_classifier_training {
     const char *images;            /* folder */
     const char *labels;            /* CSV or JSON lines */
-    const char *out;               /* folder */
+    const char *out;               /* folder: the classifier, checkpoint.safetensors, and folds/ of cross-validation */
     eq_classifier_config network;  /* its attributes are not read: they are the labels' */
     const char *const *attributes; /* [attribute_count] columns to learn; none: all */
     int attribute_count;
@@ -21,16 +20,17 @@ typedef struct eq_classifier_run {
     bool balance;    /* rare combinations of classes are seen as often as common ones, up to a factor of 10 */
     bool strict;
     uint64_t seed;
-    double checkpoint_seconds; /* 0: none while training */
-    bool resume;
+    double checkpoint_seconds; /* between checkpoints; 0: only at the end */
+    bool resume;               /* continue from the checkpoints in `out` if there are any */
     eq_dtype save_dtype;
     eq_training_progress_fn progress;
     void *progress_user;
-} eq_classifier_run;
+} eq_classifier_training;
 
-/* scores: [EQ_CLASSIFIER_MAX_ATTRIBUTES] on the held-out images; config: with the attributes. Both are freed by the
- * caller (eq_classifier_config_free, free of each confusion). */
-eq_status eq_classifier_run_train(eq_context *ctx, const eq_classifier_run *run, eq_classifier_config *config,
-                                  eq_classifier_score *scores);
+/* Cancelled, it leaves checkpoints to resume from. Without `resume`, a checkpoint in `out` is an error rather than
+ * lost. scores: [EQ_CLASSIFIER_MAX_ATTRIBUTES] on the held-out images; config: with the attributes. Both are freed by
+ * the caller (eq_classifier_config_free, free of each confusion). */
+eq_status eq_classifier_train(eq_context *ctx, const eq_classifier_training *run, eq_classifier_config *config,
+                              eq_classifier_score *scores);
 
 #endif
