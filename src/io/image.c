@@ -4,15 +4,22 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "equipoise/image.h"
 #include "io/image_codecs.h"
 
 enum { MAX_FILE_BYTES = 1 << 29 };
 
+static eq_status check_asked_sides(eq_context *ctx, int width, int height)
+{
+    if (width >= 1 && height >= 1 && width <= EQ_IMAGE_MAX_SIDE && height <= EQ_IMAGE_MAX_SIDE)
+        return EQ_OK;
+    return eq_fail(ctx, EQ_BAD_USAGE, "an image of %d x %d pixels was asked for; sides must be 1 to %d", width, height,
+                   EQ_IMAGE_MAX_SIDE);
+}
+
 eq_status eq_image_new(eq_context *ctx, int width, int height, eq_image *out)
 {
-    if (width < 1 || height < 1 || width > EQ_IMAGE_MAX_SIDE || height > EQ_IMAGE_MAX_SIDE)
-        return eq_fail(ctx, EQ_BAD_USAGE, "an image of %d x %d pixels was asked for; sides must be 1 to %d", width,
-                       height, EQ_IMAGE_MAX_SIDE);
+    EQ_TRY(check_asked_sides(ctx, width, height));
     uint8_t *pixels = calloc((size_t)width * (size_t)height, 3);
     if (!pixels)
         return eq_fail_memory(ctx, "an image");
@@ -71,6 +78,12 @@ eq_status eq_image_read(eq_context *ctx, const char *path, eq_image *out)
     eq_status status = eq_image_decode(ctx, bytes, size, path, out);
     free(bytes);
     return status;
+}
+
+eq_status eq_write_png(eq_context *ctx, const char *path, const uint8_t *pixels, int width, int height)
+{
+    EQ_TRY(check_asked_sides(ctx, width, height));
+    return eq_image_write_png(ctx, path, &(eq_image){width, height, (uint8_t *)pixels});
 }
 
 eq_status eq_image_write_png(eq_context *ctx, const char *path, const eq_image *image)

@@ -1,0 +1,28 @@
+# The shared library exports what the public headers declare with EQ_API, and nothing else: visibility alone lets through
+# what compilers generate for target_clones and for named critical sections.
+include(CheckCSourceCompiles)
+
+function(equipoise_limit_exports library)
+  file(GLOB headers CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/include/equipoise/*.h)
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${headers})
+  set(names)
+  foreach(header ${headers})
+    file(STRINGS ${header} lines REGEX "^EQ_API ")
+    foreach(line ${lines})
+      string(REGEX REPLACE ".*[ *](eq_[a-z0-9_]+)\\(.*" "\\1" name "${line}")
+      list(APPEND names ${name})
+    endforeach()
+  endforeach()
+  list(SORT names)
+  list(JOIN names ";\n    " text)
+  set(map ${CMAKE_BINARY_DIR}/equipoise.map)
+  file(GENERATE OUTPUT ${map} CONTENT "{\nglobal:\n    ${text};\nlocal:\n    *;\n};\n")
+
+  file(WRITE ${CMAKE_BINARY_DIR}/CMakeFiles/empty.map "{ local: *; };\n")
+  set(CMAKE_REQUIRED_LINK_OPTIONS -Wl,--version-script=${CMAKE_BINARY_DIR}/CMakeFiles/empty.map)
+  check_c_source_compiles("int main(void) { return 0; }" EQUIPOISE_HAS_VERSION_SCRIPTS)
+  if(EQUIPOISE_HAS_VERSION_SCRIPTS)
+    target_link_options(${library} PRIVATE -Wl,--version-script=${map})
+    set_property(TARGET ${library} APPEND PROPERTY LINK_DEPENDS ${map})
+  endif()
+endfunction()
