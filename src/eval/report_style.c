@@ -143,9 +143,10 @@ static const char TABLES[] =
     "@media (max-width:520px){.numbers .interval{display:block}.meaning,.numbers tbody th{min-width:0}main{padding:32px 18px 48px}.numbers td,.numbers thead th:not(:first-child)"
     "{padding-left:1rem}.card{padding:16px 16px 8px}}\n"
     "@media print{@page{margin:16mm 14mm}body{font-size:10.5pt}main{max-width:none;padding:0}nav{display:none}"
-    "section{margin-top:1.6rem;padding-top:1rem}h2,h3,h4,figcaption{break-after:avoid}tr,.strip{break-inside:avoid}"
+    "section{margin-top:1.6rem;padding-top:1rem}h2,h3,h4,figcaption,.about{break-after:avoid}tr,.tile,.heat,.strip{break-inside:avoid}"
     ".scroll{overflow:visible}.tiles{grid-template-columns:repeat(auto-fill,minmax(34px,1fr))}"
-    ".sides.two{grid-template-columns:1fr 1fr}}\n";
+    ".sides.two,.plots{grid-template-columns:1fr 1fr}.plots{gap:6px 28px}"
+    "details:not([open]),summary{display:none}}\n";
 
 /* Nothing is loaded and nothing runs, whatever the run's texts contain. */
 static const char HEAD[] =
