@@ -1,70 +1,117 @@
 #!/bin/sh
-# Installs what is missing to build (and with "check", to test) through the system's package manager. Says what it
-# installs; asks for sudo only when something is missing and the user is not root.
+# Installs what is missing to build Equipoise, with "check" also to test it and with "format" to format it, through the
+# machine's package manager. Does nothing, quickly, where nothing is missing. Says what it installs; uses sudo only
+# then, and only where the user is not root.
 set -eu
 
-want_check=no
-want_ci=no
-for part in "$@"; do
-    case $part in
-    check) want_check=yes ;;
-    ci) want_ci=yes ;;
-    esac
-done
-
-# Names by package manager; dnf and brew call some of them otherwise.
-apt_names() {
-    dnnl=libdnnl-dev
-    apt-cache show libdnnl-dev >/dev/null 2>&1 || dnnl=libonednn-dev
-    echo gcc cmake make pkg-config "$dnnl" libjansson-dev libpng-dev libjpeg-dev libwebp-dev libcairo2-dev \
-        liblapacke-dev libblas-dev libpopt-dev
-    [ $want_check = no ] || echo libcmocka-dev git
-    [ $want_ci = no ] || echo clang-format clang
-}
-dnf_names() {
-    echo gcc cmake make pkgconf-pkg-config onednn-devel jansson-devel libpng-devel libjpeg-turbo-devel libwebp-devel \
-        cairo-devel lapack-devel blas-devel popt-devel
-    [ $want_check = no ] || echo libcmocka-devel git
-    [ $want_ci = no ] || echo clang-tools-extra clang
-}
-brew_names() {
-    echo cmake pkg-config onednn jansson libpng jpeg-turbo webp cairo lapack popt libomp
-    [ $want_check = no ] || echo cmocka git
-    [ $want_ci = no ] || echo clang-format
-}
-
-missing() { # $1: a command that succeeds when the package named as its last argument is there
-    for name in $names; do
-        $1 "$name" >/dev/null 2>&1 || printf '%s ' "$name"
+# What is needed, how to see whether it is there, and what apt, dnf and brew call it ("-": comes with the system, "+"
+# joins two packages).
+needs() {
+    cat <<'END'
+command:cc             gcc+libc6-dev     gcc                  -
+command:cmake          cmake             cmake                cmake
+command:make           make              make                 -
+command:pkg-config     pkg-config        pkgconf-pkg-config   pkgconf
+header:oneapi/dnnl/dnnl.h  DNNL          onednn-devel         onednn
+header:omp.h           -                 libgomp              libomp
+module:jansson         libjansson-dev    jansson-devel        jansson
+module:libpng          libpng-dev        libpng-devel         libpng
+module:libjpeg         libjpeg-dev       libjpeg-turbo-devel  jpeg-turbo
+module:libwebp         libwebp-dev       libwebp-devel        webp
+module:cairo           libcairo2-dev     cairo-devel          cairo
+module:lapacke         liblapacke-dev    lapack-devel         lapack
+module:blas            libblas-dev       blas-devel           lapack
+module:popt            libpopt-dev       popt-devel           popt
+END
+    for part in "$@"; do
+        case $part in
+        check) echo "module:cmocka libcmocka-dev libcmocka-devel cmocka" ;;
+        format) echo "command:git git git git" && echo "command:clang-format clang-format clang-tools-extra clang-format" ;;
+        esac
     done
 }
 
-as_root() {
-    if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
+is_there() {
+    case $1 in
+    command:*) command -v "${1#*:}" >/dev/null 2>&1 ;;
+    module:*) pkg-config --exists "${1#*:}" 2>/dev/null ;;
+    header:*) echo "#include <${1#*:}>" | cc -fsyntax-only -xc - >/dev/null 2>&1 ;;
+    esac
 }
 
-apt_has() { dpkg-query -W -f='${Status}' "$1" 2>/dev/null | grep -q 'ok installed'; }
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    elif ! command -v sudo >/dev/null 2>&1; then
+        echo "this needs root, and there is no sudo; run as root: $*" >&2
+        exit 1
+    elif [ -n "${CI:-}" ]; then
+        sudo -n "$@"
+    else
+        sudo "$@"
+    fi
+}
 
-if command -v apt-get >/dev/null 2>&1; then
-    apt-cache show libjansson-dev >/dev/null 2>&1 || as_root apt-get update -qq
-    names=$(apt_names)
-    needed=$(missing apt_has)
-    [ -n "$needed" ] || exit 0
-    echo "installing with apt-get: $needed"
-    as_root apt-get update -qq
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $needed >/dev/null
-elif command -v dnf >/dev/null 2>&1; then
-    names=$(dnf_names)
-    needed=$(missing "rpm -q")
-    [ -n "$needed" ] || exit 0
-    echo "installing with dnf: $needed"
-    as_root dnf install -y -q $needed
-elif command -v brew >/dev/null 2>&1; then
-    names=$(brew_names)
-    needed=$(missing "brew list")
-    [ -n "$needed" ] || exit 0
-    echo "installing with brew: $needed"
-    brew install -q $needed
-else
-    echo "no apt-get, dnf or brew here; install oneDNN, jansson, libpng, libjpeg, libwebp, cairo, LAPACKE, BLAS and popt" >&2
+# oneDNN's package has had two names.
+apt_dnnl() {
+    if apt-cache show libdnnl-dev >/dev/null 2>&1; then echo libdnnl-dev; else echo libonednn-dev; fi
+}
+
+install_missing() { # $1: apt, dnf or brew, $2...: packages
+    manager=$1
+    shift
+    case $manager in
+    apt)
+        as_root apt-get update -qq
+        names=
+        for name in "$@"; do
+            [ "$name" = DNNL ] && name=$(apt_dnnl)
+            names="$names $name"
+        done
+        echo "installing with apt-get:$names"
+        # shellcheck disable=SC2086
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $names >/dev/null
+        ;;
+    dnf)
+        echo "installing with dnf: $*"
+        as_root dnf install -y -q "$@"
+        ;;
+    brew)
+        echo "installing with brew: $*"
+        brew install -q "$@"
+        ;;
+    esac
+}
+
+manager=none
+for candidate in apt-get dnf brew; do
+    if command -v $candidate >/dev/null 2>&1; then
+        manager=${candidate%-get}
+        break
+    fi
+done
+
+missing= packages=
+while read -r need apt dnf brew; do
+    is_there "$need" && continue
+    case $manager in
+    apt) package=$apt ;;
+    dnf) package=$dnf ;;
+    brew) package=$brew ;;
+    *) package=${need#*:} ;;
+    esac
+    [ "$package" = - ] && continue
+    missing="$missing ${need#*:}"
+    packages="$packages $(echo "$package" | tr + ' ')"
+done <<END
+$(needs "$@")
+END
+
+[ -n "$packages" ] || exit 0
+echo "missing:$missing"
+if [ $manager = none ]; then
+    echo "there is no apt-get, dnf or brew here; please install these by hand" >&2
+    exit 1
 fi
+# shellcheck disable=SC2086
+install_missing $manager $packages

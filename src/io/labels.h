@@ -28,7 +28,8 @@ typedef struct eq_labels {
  *   around unquoted ones are dropped, lines end in any way, empty lines are skipped.
  * - JSON lines: an object a line, with "file_name", every other key an attribute; values are strings, integers,
  *   true/false or null.
- * A CSV column "X_p" behind a column "X" is no attribute but the probability of X's class in that row, 0 to 1.
+ * A CSV column "X_p" behind a column "X" is no attribute but the probability of X's class in that row, 0 to 1; one
+ *   before it is refused.
  * An empty field, null or a missing key is no label. Attributes without any label are dropped with a warning.
  * EQ_BAD_INPUT names file and line: no "file_name", a repeated file or column, another number of fields than columns,
  * more than EQ_LABELS_MAX_CLASSES classes, no rows, no attributes, text that is not UTF-8. */

@@ -72,6 +72,20 @@ static eq_status give_probabilities(const eq_label_table *table, eq_label_column
     return EQ_OK;
 }
 
+/* An attribute "X_p" that stood before "X" would be taken for X's probability once the table is written. */
+static eq_status check_order(const eq_label_table *table, const char *name, size_t line)
+{
+    size_t length = strlen(name);
+    for (int c = 0; c < table->column_count; c++) {
+        const char *other = table->columns[c].name;
+        if (strncmp(other, name, length) == 0 && strcmp(other + length, "_p") == 0)
+            return eq_fail(table->ctx, EQ_BAD_INPUT,
+                           "%s: line %zu: \"%s\" comes after \"%s\", its probability; put it first, or rename one",
+                           table->name, line, name, other);
+    }
+    return EQ_OK;
+}
+
 eq_status eq_label_table_add_column(eq_label_table *table, const char *name, size_t line)
 {
     if (!name[0])
@@ -79,6 +93,7 @@ eq_status eq_label_table_add_column(eq_label_table *table, const char *name, siz
     if (table->column_count == EQ_LABELS_MAX_ATTRIBUTES)
         return eq_fail(table->ctx, EQ_BAD_INPUT, "%s: line %zu: more than %d attributes", table->name, line,
                        EQ_LABELS_MAX_ATTRIBUTES);
+    EQ_TRY(check_order(table, name, line));
     if (!resize(&table->columns, (size_t)table->column_count + 1, sizeof *table->columns))
         return fail_memory(table);
     eq_label_column column = {.name = strdup(name),

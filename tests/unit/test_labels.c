@@ -113,6 +113,7 @@ static void probabilities_are_no_attribute(void **state)
 
     assert_refused("file_name,g,g_p\na,1,0.5\nb,1,1.5\n", "line 3");
     assert_refused("file_name,g,g_p\na,1,often\n", "often");
+    assert_refused("file_name,g_p,g\na,1,0.5\n", "g_p");
 }
 
 static void json_lines(void **state)
