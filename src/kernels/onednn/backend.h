@@ -21,6 +21,11 @@ dnnl_data_type_t eq_onednn_dtype(eq_dtype dtype);
 /* Says which op oneDNN refused, and returns EQ_FAILED (EQ_NO_MEMORY where that was the reason). */
 eq_status eq_onednn_fail(const eq_kernel_env *env, const eq_node *node, dnnl_status_t status);
 
+/* Whether oneDNN accepts a node's primitive on this processor: which dtypes it computes with depends on it. */
+typedef dnnl_status_t eq_pd_maker(dnnl_primitive_desc_t *pd, dnnl_engine_t engine, const eq_graph *graph,
+                                  const eq_node *node);
+bool eq_onednn_offers(eq_pd_maker *make, const eq_graph *graph, const eq_node *node);
+
 /* An attribute that makes primitives work in scratch that the caller gives; freed with dnnl_primitive_attr_destroy. */
 dnnl_status_t eq_scratch_attr(dnnl_primitive_attr_t *attr);
 

@@ -27,6 +27,19 @@ eq_status eq_onednn_fail(const eq_kernel_env *env, const eq_node *node, dnnl_sta
     return eq_fail(env->ctx, EQ_FAILED, "oneDNN cannot compute %s here (its status %d)", node->op->name, (int)status);
 }
 
+bool eq_onednn_offers(eq_pd_maker *make, const eq_graph *graph, const eq_node *node)
+{
+    dnnl_engine_t engine;
+    dnnl_primitive_desc_t pd;
+    if (dnnl_engine_create(&engine, dnnl_cpu, 0) != dnnl_success)
+        return false;
+    bool offered = make(&pd, engine, graph, node) == dnnl_success;
+    if (offered)
+        dnnl_primitive_desc_destroy(pd);
+    dnnl_engine_destroy(engine);
+    return offered;
+}
+
 dnnl_status_t eq_scratch_attr(dnnl_primitive_attr_t *attr)
 {
     dnnl_status_t status = dnnl_primitive_attr_create(attr);

@@ -27,11 +27,6 @@ eq_md_ref eq_md_borrow(const eq_md *md)
     return *md;
 }
 
-dnnl_status_t eq_memory_create(dnnl_memory_t *memory, eq_md_ref md, dnnl_engine_t engine)
-{
-    return dnnl_memory_create(memory, md, engine, DNNL_MEMORY_NONE);
-}
-
 dnnl_status_t eq_post_eltwise(dnnl_post_ops_t ops, dnnl_alg_kind_t algorithm, float alpha)
 {
     return dnnl_post_ops_append_eltwise(ops, algorithm, alpha, 0);
@@ -65,11 +60,6 @@ eq_md_ref eq_md_borrow(const eq_md *md)
     return md;
 }
 
-dnnl_status_t eq_memory_create(dnnl_memory_t *memory, eq_md_ref md, dnnl_engine_t engine)
-{
-    return dnnl_memory_create(memory, md, engine, DNNL_MEMORY_NONE);
-}
-
 dnnl_status_t eq_post_eltwise(dnnl_post_ops_t ops, dnnl_alg_kind_t algorithm, float alpha)
 {
     return dnnl_post_ops_append_eltwise(ops, 1, algorithm, alpha, 0);
@@ -81,6 +71,11 @@ dnnl_status_t eq_post_sum(dnnl_post_ops_t ops)
 }
 
 #endif
+
+dnnl_status_t eq_memory_create(dnnl_memory_t *memory, eq_md_ref md, dnnl_engine_t engine)
+{
+    return dnnl_memory_create(memory, md, engine, DNNL_MEMORY_NONE);
+}
 
 dnnl_status_t eq_md_plain(eq_md *md, int rank, const dnnl_dims_t dims, dnnl_data_type_t dtype)
 {

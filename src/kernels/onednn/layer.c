@@ -137,18 +137,9 @@ static dnnl_status_t make_pd(dnnl_primitive_desc_t *pd, dnnl_engine_t engine, co
     return forward_pd(pd, engine, node, &layer);
 }
 
-/* oneDNN decides: dtypes depend on the processor. */
 static bool supports(const eq_graph *graph, const eq_node *node)
 {
-    dnnl_engine_t engine;
-    dnnl_primitive_desc_t pd;
-    if (dnnl_engine_create(&engine, dnnl_cpu, 0) != dnnl_success)
-        return false;
-    bool offered = make_pd(&pd, engine, graph, node) == dnnl_success;
-    if (offered)
-        dnnl_primitive_desc_destroy(pd);
-    dnnl_engine_destroy(engine);
-    return offered;
+    return eq_onednn_offers(make_pd, graph, node);
 }
 
 static void release(void *kept)
