@@ -41,7 +41,7 @@ typedef struct eq_generate_options {
     const char *method;  /* "none", "distribution", "sample", "assign" ["distribution"; "none" without targets] */
     const char *loss;    /* "chi2", "kl", "l2" ["chi2"] */
     const char *preset;  /* "p2" or "sd": the published settings; what is set here overrides them */
-    double strength;     /* [what calibration stored with the predictor, else 1] */
+    double strength;     /* [what calibration stored with the predictor, else 1; 1 in presets] */
     double temperature;  /* [the predictor's] */
     int guide_first, guide_last; /* guided steps, from 1; [all] */
     int64_t coupled;             /* images that share one P [all; 100 in preset p2] */
@@ -65,7 +65,8 @@ typedef struct eq_generation {
     int target_count;
     int *cells;      /* [target_count, count] the cell an image was drawn to, -1: none of its own */
     uint8_t *moved;  /* [count] whether guidance changed the image at all */
-    double strength; /* that was used */
+    int64_t coupled; /* images that shared one P */
+    double strength; /* that was used for the first target; 0 without guidance */
     double seconds, guidance_seconds;
     double unet_passes; /* of single images */
     size_t arena_bytes, weight_bytes;

@@ -13,6 +13,10 @@ static int outputs_of(const eq_adp *adp)
 eq_status eq_adp_new(eq_context *ctx, const eq_attribute *attribute, int heads, eq_shape h_shape, int hidden,
                      eq_adp *out)
 {
+    *out = (eq_adp){0};
+    if (attribute->classes < 2 || attribute->classes > EQ_ADP_CLASSES)
+        return eq_fail(ctx, EQ_BAD_USAGE, "attribute \"%s\": a predictor knows 2 to %d classes, not %d",
+                       attribute->name, EQ_ADP_CLASSES, attribute->classes);
     *out = (eq_adp){
         .heads = heads, .h_shape = h_shape, .h_count = eq_shape_count(&h_shape), .hidden = hidden, .temperature = 8.0};
     EQ_TRY(eq_attribute_copy(ctx, attribute, &out->attribute));
@@ -141,27 +145,36 @@ void eq_adp_push(const eq_adp *adp, int head, double temperature, double step, c
     }
 }
 
-/* sum over k of |row_k - mean row|^2, over classes, of the linear map from h to the logits: rows combine `weight` by
- * mix [classes, outputs], or are its own rows where mix is NULL. */
-static double centred_square(const eq_adp *adp, const float *weight, const float *mix)
+/* sum over k of (value_k - mean value)^2, over classes, in column j of the linear map from h to the logits: rows
+ * combine `weight` by mix [classes, outputs], or are its own rows where mix is NULL. */
+static double column_square(const eq_adp *adp, const float *weight, const float *mix, int64_t j)
 {
     int outputs = outputs_of(adp), classes = adp->attribute.classes;
-    double total = 0;
-#pragma omp parallel for schedule(static) reduction(+ : total)
-    for (int64_t j = 0; j < adp->h_count; j++) {
-        double sum = 0, squares = 0;
-        for (int k = 0; k < classes; k++) {
-            double value = 0;
-            if (!mix)
-                value = weight[(int64_t)k * adp->h_count + j];
-            for (int o = 0; mix && o < outputs; o++)
-                value += (double)mix[(int64_t)k * outputs + o] * weight[(int64_t)o * adp->h_count + j];
-            sum += value;
-            squares += value * value;
-        }
-        total += squares - sum * sum / classes;
+    double sum = 0, squares = 0;
+    for (int k = 0; k < classes; k++) {
+        double value = 0;
+        if (!mix)
+            value = weight[(int64_t)k * adp->h_count + j];
+        for (int o = 0; mix && o < outputs; o++)
+            value += (double)mix[(int64_t)k * outputs + o] * weight[(int64_t)o * adp->h_count + j];
+        sum += value;
+        squares += value * value;
     }
-    return total / (classes - 1);
+    return squares - sum * sum / classes;
+}
+
+/* Summed in blocks of fixed size, so that the step does not depend on the number of threads. */
+static double centred_square(const eq_adp *adp, const float *weight, const float *mix)
+{
+    enum { BLOCKS = 64 };
+    double partial[BLOCKS] = {0}, total = 0;
+#pragma omp parallel for schedule(static)
+    for (int64_t b = 0; b < BLOCKS; b++)
+        for (int64_t j = adp->h_count * b / BLOCKS; j < adp->h_count * (b + 1) / BLOCKS; j++)
+            partial[b] += column_square(adp, weight, mix, j);
+    for (int b = 0; b < BLOCKS; b++)
+        total += partial[b];
+    return total / (adp->attribute.classes - 1);
 }
 
 double eq_adp_gain(const eq_adp *adp, int head, double temperature)

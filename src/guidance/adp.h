@@ -20,14 +20,14 @@ typedef struct eq_adp {
     float *weight, *bias;   /* [heads, outputs, h_count], h in [h, w, c] order; [heads, outputs]; outputs = hidden or
                                classes */
     float *weight2, *bias2; /* [heads, classes, hidden], [heads, classes]; NULL when linear */
-    float *accuracy;        /* [heads] on held-out images; NULL when not known */
-    float *mean_norm;       /* [heads] mean of |h| over the training set; NULL when not known */
+    float *accuracy;        /* [heads] on held-out images, NaN where there were none; NULL when not known */
+    float *mean_norm;       /* [heads] root mean square of |h| over the training set; NULL when not known */
     double temperature;     /* tau */
     double strength;        /* found by calibration; 0: none yet */
     char model_hash[EQ_ADP_HASH]; /* of the model whose h it reads; "" when not known (imported heads) */
 } eq_adp;
 
-/* Allocates zeroed heads. The attribute is copied. */
+/* Allocates zeroed heads. The attribute is copied. EQ_BAD_USAGE unless it has 2 to EQ_ADP_CLASSES classes. */
 eq_status eq_adp_new(eq_context *ctx, const eq_attribute *attribute, int heads, eq_shape h_shape, int hidden,
                      eq_adp *out);
 void eq_adp_free(eq_adp *adp);

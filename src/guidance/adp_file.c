@@ -1,6 +1,7 @@
 #include "guidance/adp_file.h"
 
 #include <jansson.h>
+#include <math.h>
 #include <stdlib.h>
 
 #include "guidance/target.h"
@@ -44,7 +45,7 @@ static eq_status read_timesteps(eq_context *ctx, const eq_json *json, int64_t *t
     return *count > 0 ? EQ_OK : eq_fail(ctx, EQ_BAD_INPUT, "%s: timesteps: none", json->where);
 }
 
-/* Optional array of one number a head; *out stays NULL where it is not there. */
+/* Optional array of one number a head, null for NaN; *out stays NULL where it is not there. */
 static eq_status read_numbers(eq_context *ctx, const eq_json *json, const char *key, int heads, float **out)
 {
     json_t *array = json_object_get(json->object, key);
@@ -55,8 +56,12 @@ static eq_status read_numbers(eq_context *ctx, const eq_json *json, const char *
     *out = calloc((size_t)heads, sizeof **out);
     if (!*out)
         return eq_fail_memory(ctx, "heads");
-    for (int i = 0; i < heads; i++)
-        (*out)[i] = (float)json_number_value(json_array_get(array, (size_t)i));
+    for (int i = 0; i < heads; i++) {
+        const json_t *item = json_array_get(array, (size_t)i);
+        if (!json_is_number(item) && !json_is_null(item))
+            return eq_fail(ctx, EQ_BAD_INPUT, "%s: %s: numbers expected", json->where, key);
+        (*out)[i] = json_is_null(item) ? NAN : (float)json_number_value(item);
+    }
     return EQ_OK;
 }
 
@@ -173,7 +178,7 @@ static json_t *numbers(const float *values, int count)
 {
     json_t *array = json_array();
     for (int i = 0; i < count; i++)
-        json_array_append_new(array, json_real(values[i]));
+        json_array_append_new(array, isfinite(values[i]) ? json_real(values[i]) : json_null());
     return array;
 }
 
@@ -212,7 +217,16 @@ static uint16_t *halves(const float *values, int64_t rows, int64_t count, const 
     return out;
 }
 
-eq_status eq_adp_write(eq_context *ctx, const char *path, const eq_adp *adp)
+/* f16 ends at 65504; what is not finite already would make every image so. */
+static bool fits_half(const float *values, int64_t count)
+{
+    for (int64_t i = 0; values && i < count; i++)
+        if (!(fabsf(values[i]) < 65520.0f))
+            return false;
+    return true;
+}
+
+static eq_status write_heads(eq_context *ctx, const char *path, const eq_adp *adp)
 {
     int outputs = adp->hidden > 0 ? adp->hidden : adp->attribute.classes, classes = adp->attribute.classes;
     const int64_t *d = adp->h_shape.dim;
@@ -233,15 +247,26 @@ eq_status eq_adp_write(eq_context *ctx, const char *path, const eq_adp *adp)
     }
     void *weight = tensors[0].tensor.data, *weight2 = tensors[2].tensor.data;
     char *settings = settings_text(adp);
-    eq_status status = eq_fail_memory(ctx, "heads");
-    if (weight && settings && (adp->hidden == 0 || weight2)) {
-        eq_metadata metadata[] = {{"format", format_name}, {"settings", settings}};
-        status = eq_safetensors_write(ctx, path, tensors, count, metadata, 2);
-    }
+    eq_metadata metadata[] = {{"format", format_name}, {"settings", settings}};
+    bool complete = weight && settings && (adp->hidden == 0 || weight2);
+    eq_status status =
+        complete ? eq_safetensors_write(ctx, path, tensors, count, metadata, 2) : eq_fail_memory(ctx, "heads");
     free(weight);
     free(weight2);
     free(settings);
     return status;
+}
+
+eq_status eq_adp_write(eq_context *ctx, const char *path, const eq_adp *adp)
+{
+    int outputs = adp->hidden > 0 ? adp->hidden : adp->attribute.classes;
+    int64_t rows = (int64_t)adp->heads * outputs, rows2 = (int64_t)adp->heads * adp->attribute.classes;
+    if (!fits_half(adp->weight, rows * adp->h_count) || !fits_half(adp->weight2, rows2 * adp->hidden))
+        return eq_fail(ctx, EQ_FAILED,
+                       "%s: the heads of \"%s\" have weights that are not finite or above 65504, which is no use; "
+                       "train them at a lower --learning-rate",
+                       path, adp->attribute.name);
+    return write_heads(ctx, path, adp);
 }
 
 eq_status eq_adp_check_model(eq_context *ctx, const eq_adp *adp, const char *path, const char *model_hash,

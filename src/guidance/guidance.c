@@ -28,8 +28,23 @@ const eq_method *eq_method_find(const char *name)
 /* Random sampling: the baseline. */
 const eq_method eq_method_none = {.name = "none", .summary = "no guidance: random sampling"};
 
+static eq_status check_classes(eq_context *ctx, const eq_attribute *ours, const eq_attribute *wanted)
+{
+    if (ours->classes != wanted->classes)
+        return eq_fail(ctx, EQ_BAD_USAGE, "the predictor of \"%s\" knows %d classes, the target %d", ours->name,
+                       ours->classes, wanted->classes);
+    for (int k = 0; k < ours->classes; k++)
+        if (strcmp(ours->class_names[k], wanted->class_names[k]) != 0)
+            return eq_fail(ctx, EQ_BAD_USAGE, "class %d of \"%s\" is \"%s\" to its predictor, \"%s\" to the target",
+                           k + 1, ours->name, ours->class_names[k], wanted->class_names[k]);
+    return EQ_OK;
+}
+
+/* Without guidance, targets are only there to be measured against. */
 static eq_status find_predictors(eq_guidance *run)
 {
+    if (!run->options.method->step)
+        return EQ_OK;
     for (int t = 0; t < run->targets->count; t++) {
         const eq_target *target = &run->targets->items[t];
         for (int a = 0; a < target->attribute_count; a++) {
@@ -43,9 +58,7 @@ static eq_status find_predictors(eq_guidance *run)
                     run->ctx, EQ_BAD_USAGE,
                     "no attribute predictor for \"%s\": give one with --adp, or train it with `equipoise train adp`",
                     name);
-            if (run->adps[found]->attribute.classes != target->attributes[a].classes)
-                return eq_fail(run->ctx, EQ_BAD_USAGE, "the predictor of \"%s\" knows %d classes, the target %d", name,
-                               run->adps[found]->attribute.classes, target->attributes[a].classes);
+            EQ_TRY(check_classes(run->ctx, &run->adps[found]->attribute, &target->attributes[a]));
             run->target_adp[t * EQ_TARGET_ATTRIBUTES + a] = found;
         }
     }
@@ -156,11 +169,20 @@ static void mark_moved(eq_guidance *run, int adp)
             run->moved[i] = run->moved[i] || run->dlogits[adp][i * classes + k] != 0;
 }
 
+double eq_guidance_strength(const eq_guidance *run, int adp)
+{
+    const eq_guidance_options *o = &run->options;
+    if (o->strength > 0)
+        return o->strength;
+    bool calibrated = o->rule == EQ_STRENGTH_NORMALISED && run->adps[adp]->strength > 0;
+    return calibrated ? run->adps[adp]->strength : 1.0;
+}
+
 /* What multiplies the gradient of the loss as the method states it. */
 static double step_size(const eq_guidance *run, int adp, int head, double beta)
 {
     const eq_guidance_options *o = &run->options;
-    double strength = o->strength > 0 ? o->strength : run->adps[adp]->strength > 0 ? run->adps[adp]->strength : 1.0;
+    double strength = eq_guidance_strength(run, adp);
     switch (o->rule) {
     case EQ_STRENGTH_P2: return strength * 300.0 * 1.5 * pow(beta, 0.05);
     case EQ_STRENGTH_SD: return strength * 500.0 * 600.0;

@@ -38,7 +38,7 @@ typedef struct eq_guidance_options {
     const eq_method *method;
     const eq_loss *loss;
     eq_strength_rule rule;
-    double strength;           /* 0: the predictors' calibrated one, or 1 where there is none */
+    double strength;           /* 0: the predictors' calibrated one (the published rules: none), or 1 */
     double temperature;        /* 0: the predictors' own */
     int first_step, last_step; /* guided steps, counted from 0 along the run, both included */
     int assign_step;           /* assign: the first step at which images get their classes */
@@ -63,7 +63,8 @@ struct eq_guidance {
     double *cost;                   /* [n, most cells] for assign */
 };
 
-/* Predictors for attributes without a target observe only. Every attribute of every target must have a predictor. */
+/* Predictors for attributes without a target observe only. Every attribute of every target must have a predictor with
+ * the same classes, unless the method does not guide. */
 eq_status eq_guidance_new(eq_context *ctx, const eq_guidance_options *options, const eq_adp *const *adps, int adp_count,
                           const eq_targets *targets, int64_t n, int steps, eq_guidance **out);
 void eq_guidance_free(eq_guidance *run);
@@ -73,6 +74,9 @@ bool eq_guidance_active(const eq_guidance *run, int step);
 
 /* h: [n, h_count], changed in place. beta: of the timestep, for the published rule. */
 eq_status eq_guidance_apply(eq_guidance *run, int step, double timestep, double beta, float *h);
+
+/* The strength with which a predictor's images are moved. */
+double eq_guidance_strength(const eq_guidance *run, int adp);
 
 /* For methods: the probability that image i is in a cell of target `target`, from the current p. */
 double eq_guidance_cell_probability(const eq_guidance *run, int target, int64_t image, int cell);

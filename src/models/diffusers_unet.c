@@ -58,6 +58,8 @@ static eq_status read_levels(eq_context *ctx, const eq_json *json, eq_unet_confi
 {
     int64_t channels[EQ_UNET_MAX_LEVELS];
     EQ_TRY(eq_json_ints(ctx, json, "block_out_channels", 1, 8192, EQ_UNET_MAX_LEVELS, channels, &out->levels));
+    if (out->levels < 1)
+        return eq_fail(ctx, EQ_BAD_INPUT, "%s: block_out_channels: 1 to %d levels", json->where, EQ_UNET_MAX_LEVELS);
     for (int i = 0; i < out->levels; i++)
         out->block_out_channels[i] = (int)channels[i];
     EQ_TRY(read_blocks(ctx, json, "down_block_types", down_types, out->levels, out->down_attention));

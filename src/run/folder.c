@@ -30,7 +30,6 @@ static eq_status append_entry(eq_context *ctx, eq_manifest_writer *writer, const
     eq_manifest_target targets[EQ_MAX_ADPS];
     eq_manifest_prediction predictions[EQ_MAX_ADPS];
     int64_t index = r->options->first_index + i;
-    int64_t group = r->options->coupled > 0 ? r->options->coupled : g->count;
     snprintf(file, sizeof file, "images/%06" PRId64 ".png", index);
     for (int t = 0; t < g->target_count; t++) {
         int cell = g->cells[t * g->count + i];
@@ -48,7 +47,7 @@ static eq_status append_entry(eq_context *ctx, eq_manifest_writer *writer, const
                               &(eq_manifest_entry){.file = file,
                                                    .seed = r->options->seed,
                                                    .index = index,
-                                                   .batch = i / group,
+                                                   .batch = i / g->coupled,
                                                    .guided = g->moved[i],
                                                    .target_count = g->target_count,
                                                    .targets = targets,
@@ -177,8 +176,12 @@ static eq_status record_json(eq_context *ctx, const eq_run_record *r, json_t **o
 {
     const eq_generation *g = r->generation;
     double labelling = r->grade ? r->grade->seconds : 0;
-    json_t *heads, *evaluation = NULL;
-    EQ_TRY(heads_json(ctx, r->pipeline, &heads));
+    json_t *heads = NULL, *evaluation = NULL;
+    eq_status status = heads_json(ctx, r->pipeline, &heads);
+    if (status != EQ_OK) {
+        json_decref(heads);
+        return status;
+    }
     *out = json_pack("{s:s, s:s, s:O, s:o, s:o, s:o, s:{s:f, s:f, s:f, s:f}, s:f, s:I, s:{s:I, s:I}, s:o}", "format",
                      "equipoise run 1", "version", EQUIPOISE_VERSION, "settings", r->settings, "model",
                      model_json(&r->pipeline->model), "heads", heads, "targets", targets_json(r->targets), "seconds",

@@ -68,20 +68,26 @@ static eq_status resolve_guidance(eq_context *ctx, const preset *p, const eq_gen
                                  .strength = o->strength,
                                  .temperature = o->temperature,
                                  .seed = o->seed,
-                                 .first_step = o->guide_first > 0 ? o->guide_first - 1
-                                               : p                ? p->first_step
-                                                                  : 0,
-                                 .last_step = o->guide_last > 0 ? o->guide_last - 1 : steps - 1,
+                                 .first_step = o->guide_first ? o->guide_first - 1
+                                               : p            ? p->first_step
+                                                              : 0,
+                                 .last_step = o->guide_last ? o->guide_last - 1 : steps - 1,
                                  .loss = eq_loss_find(loss)};
     EQ_TRY(find_method(ctx, method, &out->method));
     if (!out->loss)
         return eq_fail(ctx, EQ_BAD_USAGE, "no loss \"%s\"; there are chi2, kl and l2", loss);
     if (o->strength < 0 || !isfinite(o->strength))
         return eq_fail(ctx, EQ_BAD_USAGE, "the strength must be 0 or more, not %g", o->strength);
+    if (o->temperature < 0 || !isfinite(o->temperature))
+        return eq_fail(ctx, EQ_BAD_USAGE, "the temperature must be 0 (the predictor's) or more, not %g",
+                       o->temperature);
+    if (out->first_step < 0 || out->last_step < out->first_step || out->last_step >= steps)
+        return eq_fail(ctx, EQ_BAD_USAGE, "the guided steps must be a range within 1..%d, not %d..%d", steps,
+                       out->first_step + 1, out->last_step + 1);
     if (out->method->step && targets->count == 0)
         return eq_fail(ctx, EQ_BAD_USAGE, "method %s needs a target, such as gender=female:0.5,male:0.5", method);
     /* Before a quarter of the run is over, predictions say too little to deal out classes by. */
-    out->assign_step = out->first_step > steps / 4 ? out->first_step : steps / 4;
+    out->assign_step = out->first_step > steps / 4 || out->last_step < steps / 4 ? out->first_step : steps / 4;
     return EQ_OK;
 }
 
@@ -93,8 +99,16 @@ static eq_status resolve(eq_pipeline *pipeline, const eq_generate_options *o, co
     *out = (settings){.options = o};
     if (o->count < 1 || o->count > 10000000)
         return eq_fail(ctx, EQ_BAD_USAGE, "the count of images must be 1 to 10000000, not %lld", (long long)o->count);
-    out->plan.steps = o->steps ? o->steps : DEFAULT_STEPS;
-    out->plan.eta = o->eta > 0 ? o->eta : p ? p->eta : 0;
+    if (o->first_index < 0 || o->micro_batch < 0 || o->coupled < 0)
+        return eq_fail(ctx, EQ_BAD_USAGE,
+                       "first index, micro-batch and coupled images must be 0 or more, not %lld, %lld and %lld",
+                       (long long)o->first_index, (long long)o->micro_batch, (long long)o->coupled);
+    int most = pipeline->model.schedule.config.num_train_timesteps;
+    out->plan.steps = o->steps ? o->steps : most < DEFAULT_STEPS ? most : DEFAULT_STEPS;
+    if (out->plan.steps < 1 || out->plan.steps > most)
+        return eq_fail(ctx, EQ_BAD_USAGE, "the steps must be 1 to %d, which this model was trained with, not %d", most,
+                       out->plan.steps);
+    out->plan.eta = o->eta != 0 ? o->eta : p ? p->eta : 0;
     EQ_TRY(eq_sampler_find(ctx, o->sampler ? o->sampler : "ddim", &out->plan.sampler));
     const char *spacing = o->spacing ? o->spacing : p ? p->spacing : "default";
     EQ_TRY(eq_spacing_find(ctx, spacing, &out->plan.spacing));
@@ -135,6 +149,7 @@ static eq_status allocate_result(eq_pipeline *pipeline, const settings *s, const
     *out = (eq_generation){.count = s->options->count,
                            .width = side,
                            .height = side,
+                           .coupled = s->group,
                            .steps = s->plan.steps,
                            .attribute_count = pipeline->adp_count,
                            .target_count = targets->count};
@@ -195,6 +210,8 @@ static void store_guidance(const eq_guidance *g, int64_t first, eq_generation *o
         memcpy(out->cells + t * out->count + first, g->cell + t * g->n, (size_t)g->n * sizeof *out->cells);
     for (int64_t i = 0; i < g->n; i++)
         out->moved[first + i] = g->moved[i];
+    if (g->options.method->step)
+        out->strength = eq_guidance_strength(g, g->target_adp[0]);
 }
 
 /* --- a group --- */
@@ -298,7 +315,6 @@ eq_status eq_generate(eq_pipeline *pipeline, const eq_generate_options *options,
         eq_generation_free(out);
         return status;
     }
-    out->strength = s.guidance.strength;
     out->seconds = now() - start;
     return EQ_OK;
 }

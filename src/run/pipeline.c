@@ -37,6 +37,16 @@ static eq_status add_folder(eq_pipeline *pipeline, const char *folder)
     return status;
 }
 
+/* Images are RGB; twice the channels come out where the network predicts a variance too. */
+static eq_status check_channels(eq_context *ctx, const char *folder, const eq_unet_config *unet)
+{
+    if (unet->in_channels == 3 && (unet->out_channels == 3 || unet->out_channels == 6))
+        return EQ_OK;
+    return eq_fail(ctx, EQ_BAD_INPUT,
+                   "%s: its U-Net has %d channels in and %d out; a model of images has 3 in and 3 or 6 out", folder,
+                   unet->in_channels, unet->out_channels);
+}
+
 eq_status eq_pipeline_open(eq_context *ctx, const char *folder, eq_pipeline **out)
 {
     *out = NULL;
@@ -48,6 +58,8 @@ eq_status eq_pipeline_open(eq_context *ctx, const char *folder, eq_pipeline **ou
     } else {
         pipeline->ctx = ctx;
         status = eq_model_open(ctx, folder, &pipeline->model);
+        if (status == EQ_OK)
+            status = check_channels(ctx, folder, &pipeline->model.unet);
         if (status == EQ_OK)
             status = add_folder(pipeline, adps);
     }

@@ -1,5 +1,6 @@
 #include "synth/portraits.h"
 
+#include <locale.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -108,6 +109,17 @@ static int find_class(const eq_portrait_attribute *attribute, const char *text, 
     return -1;
 }
 
+/* strtod, whatever the program's locale. */
+static double number(const char *text, char **end)
+{
+    locale_t c = newlocale(LC_ALL_MASK, "C", (locale_t)0);
+    if (c == (locale_t)0)
+        return strtod(text, end);
+    double value = strtod_l(text, end, c);
+    freelocale(c);
+    return value;
+}
+
 /* Reads "class:probability,..." of `option`, starting at `text`, into values[class_count]. */
 static eq_status parse_classes(eq_context *ctx, const char *option, const char *text,
                                const eq_portrait_attribute *attribute, double *values)
@@ -129,7 +141,7 @@ static eq_status parse_classes(eq_context *ctx, const char *option, const char *
                            attribute->classes[k]);
         text += length + 1;
         char *end;
-        values[k] = strtod(text, &end);
+        values[k] = number(text, &end);
         if (end == text || (*end != ',' && *end != '\0') || !(values[k] >= 0 && values[k] <= 1))
             return eq_fail(ctx, EQ_BAD_USAGE, "distribution '%s': expected a probability in 0..1 for '%s' at '%s'",
                            option, attribute->classes[k], text);

@@ -17,41 +17,53 @@ typedef struct job {
     eq_status status; /* of the first failure */
 } job;
 
-static eq_status write_image(job *j, uint64_t index)
+static eq_status write_image(eq_context *ctx, const job *j, uint64_t index)
 {
     char *path = eq_format("%s/images/%06" PRIu64 ".png", j->options->out_dir, index);
     if (!path)
-        return eq_fail_memory(j->ctx, "a path");
+        return eq_fail_memory(ctx, "a path");
     eq_image image = {0};
     eq_portrait_labels labels = eq_portrait_sample_labels(j->distribution, j->options->seed, index);
-    eq_status status = eq_portrait_draw(j->ctx, j->size, j->options->seed, index, labels, &image);
+    eq_status status = eq_portrait_draw(ctx, j->size, j->options->seed, index, labels, &image);
     if (status == EQ_OK)
-        status = eq_image_write_png(j->ctx, path, &image);
+        status = eq_image_write_png(ctx, path, &image);
     eq_image_free(&image);
     free(path);
     return status;
 }
 
+/* Counts the image, or keeps the first failure with the message that it left in `ctx`. One thread at a time. */
+static void finish_image(job *j, eq_context *ctx, eq_status status)
+{
+    if (status != EQ_OK && j->status == EQ_OK) {
+        eq_fail(j->ctx, status, "%s", ctx ? eq_last_error(ctx) : "");
+#pragma omp atomic write
+        j->status = status;
+    }
+    if (status != EQ_OK)
+        return;
+    j->done++;
+    if (j->progress)
+        j->progress(j->user, j->done, j->options->count);
+}
+
 static void write_images(job *j)
 {
-#pragma omp parallel for schedule(dynamic, 16)
-    for (uint64_t i = 0; i < j->options->count; i++) {
-        eq_status status;
+#pragma omp parallel
+    {
+        eq_context *ctx = eq_context_new(); /* for messages: j->ctx serves one thread at a time */
+#pragma omp for schedule(dynamic, 16)
+        for (uint64_t i = 0; i < j->options->count; i++) {
+            eq_status status;
 #pragma omp atomic read
-        status = j->status;
-        if (status != EQ_OK || eq_cancelled(j->ctx))
-            continue;
-        status = write_image(j, j->options->first_index + i);
+            status = j->status;
+            if (status != EQ_OK || eq_cancelled(j->ctx))
+                continue;
+            status = write_image(ctx, j, j->options->first_index + i);
 #pragma omp critical(eq_synth_progress)
-        {
-            if (status != EQ_OK && j->status == EQ_OK) {
-#pragma omp atomic write
-                j->status = status;
-            }
-            j->done++;
-            if (j->progress)
-                j->progress(j->user, j->done, j->options->count);
+            finish_image(j, ctx, status);
         }
+        eq_context_free(ctx);
     }
 }
 

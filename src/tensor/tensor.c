@@ -52,9 +52,10 @@ bool eq_shape_checked_count(const eq_shape *shape, size_t size, int64_t *count)
     const uint64_t limit = (uint64_t)1 << 62;
     uint64_t product = size;
     int64_t elements = 1;
-    for (int i = 0; i < shape->rank; i++) {
+    for (int i = 0; i < shape->rank; i++)
         if (shape->dim[i] < 0)
             return false;
+    for (int i = 0; i < shape->rank; i++) {
         if (shape->dim[i] == 0) {
             *count = 0;
             return true;

@@ -41,6 +41,26 @@ static bool is_held_out(const adp_job *job, int64_t image)
     return eq_rng_uniform(&rng) < job->training->held_out;
 }
 
+static eq_status check_training(eq_context *ctx, const eq_adp_training *o, const eq_attribute *attribute,
+                                const int *labels, int64_t images)
+{
+    if (o->epochs < 1 || o->epochs > 100000 || o->batch < 1 || o->batch > 65536)
+        return eq_fail(ctx, EQ_BAD_USAGE, "epochs must be 1 to 100000 and the batch 1 to 65536, not %d and %d",
+                       o->epochs, o->batch);
+    if (!(o->learning_rate > 0) || !(o->weight_decay >= 0) || !(o->held_out > 0 && o->held_out <= 0.9))
+        return eq_fail(ctx, EQ_BAD_USAGE,
+                       "the learning rate must be above 0, the weight decay 0 or more, the held-out share above 0 and "
+                       "at most 0.9; not %g, %g, %g",
+                       o->learning_rate, o->weight_decay, o->held_out);
+    if (o->hidden < 0 || o->hidden > 65536)
+        return eq_fail(ctx, EQ_BAD_USAGE, "hidden units must be 0 (a linear head) to 65536, not %d", o->hidden);
+    for (int64_t i = 0; i < images; i++)
+        if (labels[i] >= attribute->classes)
+            return eq_fail(ctx, EQ_BAD_USAGE, "image %lld has class %d; \"%s\" has %d", (long long)i, labels[i],
+                           attribute->name, attribute->classes);
+    return EQ_OK;
+}
+
 static eq_status split_images(adp_job *job)
 {
     int64_t n = job->store->images;
@@ -79,12 +99,11 @@ static const uint16_t *h_of(const adp_job *job, int t, int64_t image)
     return job->store->h + ((int64_t)t * job->store->images + image) * job->store->h_count;
 }
 
-/* Mean and spread of every number of h over the training images, and the mean norm for the record. */
+/* Mean and spread of every number of h over the training images, and the norm for the record. */
 static void standardise(adp_job *job, int t)
 {
     int64_t count = job->store->h_count;
-    double squares = 0;
-#pragma omp parallel for schedule(static) reduction(+ : squares)
+#pragma omp parallel for schedule(static)
     for (int64_t k = 0; k < count; k++) {
         double sum = 0, square = 0;
         for (int64_t i = 0; i < job->train_count; i++) {
@@ -96,8 +115,11 @@ static void standardise(adp_job *job, int t)
         double variance = square / (double)job->train_count - mean * mean;
         job->mean[k] = (float)mean;
         job->inverse_std[k] = (float)(1.0 / sqrt(variance > 1e-8 ? variance : 1e-8));
-        squares += square / (double)job->train_count;
     }
+    /* One after the other, so that the sum does not depend on the number of threads. */
+    double squares = 0;
+    for (int64_t k = 0; k < count; k++)
+        squares += (double)job->mean[k] * job->mean[k] + 1.0 / ((double)job->inverse_std[k] * job->inverse_std[k]);
     job->adp->mean_norm[t] = (float)sqrt(squares);
 }
 
@@ -303,6 +325,8 @@ eq_status eq_adp_train(eq_context *ctx, const eq_adp_training *training, const e
                        const eq_attribute *attribute, const int *labels, eq_adp_progress_fn progress, void *user,
                        eq_adp *out)
 {
+    *out = (eq_adp){0};
+    EQ_TRY(check_training(ctx, training, attribute, labels, store->images));
     EQ_TRY(eq_adp_new(ctx, attribute, store->timesteps, store->h_shape, training->hidden, out));
     adp_job job = {.ctx = ctx, .training = training, .store = store, .labels = labels, .adp = out};
     job.mean = malloc((size_t)store->h_count * sizeof *job.mean);

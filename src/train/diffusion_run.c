@@ -193,6 +193,7 @@ static eq_status resume(run_state *s)
 static eq_status run_all(run_state *s, bool *finished)
 {
     const eq_diffusion_run *run = s->run;
+    EQ_TRY(eq_unet_check(s->ctx, &run->training.unet, "the network's configuration"));
     EQ_TRY(eq_schedule_new(s->ctx, &run->schedule, NULL, &s->schedule));
     EQ_TRY(eq_dataset_open(s->ctx, run->images, run->training.unet.sample_size, run->strict, &s->data));
     EQ_TRY(eq_make_folders(s->ctx, run->out));

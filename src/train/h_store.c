@@ -100,6 +100,17 @@ static eq_status read_array(eq_context *ctx, const eq_tensor_file *file, const c
                           file->path, key, capacity);
 }
 
+/* In the order of sampling or of inversion. */
+static eq_status check_timesteps(eq_context *ctx, const eq_h_store *store)
+{
+    const int64_t *t = store->timestep;
+    for (int i = 0; i < store->timesteps; i++)
+        if (t[i] < 0 || t[i] > 1000000 || (i > 0 && (t[i] == t[i - 1] || (t[i] > t[i - 1]) != (t[1] > t[0]))))
+            return eq_fail(ctx, EQ_BAD_INPUT, "%s: its timesteps neither rise nor fall, at %lld", store->file.path,
+                           (long long)t[i]);
+    return EQ_OK;
+}
+
 static eq_status read_store(eq_context *ctx, eq_h_store *store)
 {
     const eq_tensor *h = eq_tensor_file_find(&store->file, "h");
@@ -115,12 +126,13 @@ static eq_status read_store(eq_context *ctx, eq_h_store *store)
         return eq_fail_memory(ctx, "timesteps");
     int count;
     EQ_TRY(read_array(ctx, &store->file, "timesteps", store->timesteps, store->timestep, &count));
-    EQ_TRY(read_array(ctx, &store->file, "h_shape", EQ_MAX_RANK, store->h_shape.dim, &store->h_shape.rank));
+    EQ_TRY(read_array(ctx, &store->file, "h_shape", 3, store->h_shape.dim, &store->h_shape.rank));
     int64_t h_count;
-    if (count != store->timesteps || !eq_shape_checked_count(&store->h_shape, 2, &h_count) || h_count != store->h_count)
+    if (count != store->timesteps || store->h_shape.rank != 3 ||
+        !eq_shape_checked_count(&store->h_shape, 2, &h_count) || h_count != store->h_count || h_count < 1)
         return eq_fail(ctx, EQ_BAD_INPUT, "%s: its metadata do not fit its tensor %s", store->file.path,
                        eq_shape_format(&h->shape).text);
-    return EQ_OK;
+    return check_timesteps(ctx, store);
 }
 
 eq_status eq_h_store_open(eq_context *ctx, const char *path, eq_h_store *out)

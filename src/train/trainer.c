@@ -98,7 +98,7 @@ void eq_trainer_swap_average(eq_trainer *trainer)
 }
 
 /* The flat arrays of a checkpoint: one tensor each. */
-enum { CHECKPOINT_ARRAYS = 4 };
+enum { CHECKPOINT_ARRAYS = 4, MAX_STEPS = 1000000000 };
 
 static void checkpoint_arrays(const eq_trainer *trainer, eq_named_tensor arrays[CHECKPOINT_ARRAYS])
 {
@@ -123,7 +123,9 @@ eq_status eq_trainer_save(const eq_trainer *trainer, const char *path, const cha
 static eq_status restore(eq_trainer *trainer, const eq_tensor_file *file, const char *settings)
 {
     const char *step = eq_tensor_file_metadata(file, "step"), *theirs = eq_tensor_file_metadata(file, "settings");
-    if (!step || !theirs)
+    char *end = NULL;
+    long long steps = step ? strtoll(step, &end, 10) : -1;
+    if (steps < 0 || steps > MAX_STEPS || *end || !theirs)
         return eq_fail(trainer->ctx, EQ_BAD_INPUT, "%s: not a training checkpoint", file->path);
     if (strcmp(theirs, settings ? settings : "") != 0)
         return eq_fail(trainer->ctx, EQ_BAD_INPUT,
@@ -136,7 +138,7 @@ static eq_status restore(eq_trainer *trainer, const eq_tensor_file *file, const 
         EQ_TRY(eq_tensor_file_get(trainer->ctx, file, arrays[i].name, arrays[i].tensor.shape, &found));
         eq_tensor_to_f32(&found, arrays[i].tensor.data);
     }
-    trainer->optimiser.step = strtoll(step, NULL, 10);
+    trainer->optimiser.step = steps;
     return EQ_OK;
 }
 
