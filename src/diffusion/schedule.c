@@ -79,12 +79,14 @@ static eq_status accumulate_alphas(eq_context *ctx, const double *betas, int cou
         if (!(betas[t] > 0 && betas[t] < 1))
             return eq_fail(ctx, EQ_BAD_USAGE, "beta at timestep %d: expected a number between 0 and 1, found %g", t,
                            betas[t]);
-        /* 1 - abar divides in every formula of sampling, and abar in most. */
+        /* 1 - abar divides in every formula of sampling, and abar in most. It must fall: too small a beta is lost in
+         * rounding, too many large ones lead below the normal numbers. */
+        double before = product;
         product *= 1 - betas[t];
-        if (!(product > 0 && product < 1))
+        if (!(isnormal(product) && product < before))
             return eq_fail(ctx, EQ_BAD_USAGE,
                            "the betas up to timestep %d leave alphas_cumprod at %g: expected a number strictly between "
-                           "0 and 1",
+                           "0 and 1, and below the one before it",
                            t, product);
         alphas_cumprod[t] = product;
     }
