@@ -1,11 +1,16 @@
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "base/path.h"
 #include "synth/portraits.h"
 
-/* What the threads share. */
+enum { MAX_COUNT = 10000000 };
+
+/* What the threads share. A context serves one thread at a time: `ctx` is written to only in the critical section,
+ * and each thread draws with a context of its own. */
 typedef struct job {
     eq_context *ctx;
     const eq_synth_options *options;
@@ -32,26 +37,28 @@ static eq_status write_image(eq_context *ctx, const job *j, uint64_t index)
     return status;
 }
 
-/* Counts the image, or keeps the first failure with the message that it left in `ctx`. One thread at a time. */
-static void finish_image(job *j, eq_context *ctx, eq_status status)
+/* Called by one thread at a time. */
+static void note_image(job *j, const eq_context *thread_ctx, eq_status status)
 {
-    if (status != EQ_OK && j->status == EQ_OK) {
-        eq_fail(j->ctx, status, "%s", ctx ? eq_last_error(ctx) : "");
+    if (status == EQ_OK) {
+        j->done++;
+        if (j->progress)
+            j->progress(j->user, j->done, j->options->count);
+    } else if (j->status == EQ_OK) {
+        if (thread_ctx)
+            eq_fail(j->ctx, status, "%s", eq_last_error(thread_ctx));
+        else
+            eq_fail_memory(j->ctx, "a drawing thread's context");
 #pragma omp atomic write
         j->status = status;
     }
-    if (status != EQ_OK)
-        return;
-    j->done++;
-    if (j->progress)
-        j->progress(j->user, j->done, j->options->count);
 }
 
 static void write_images(job *j)
 {
-#pragma omp parallel
+#pragma omp parallel num_threads(eq_threads(j->ctx))
     {
-        eq_context *ctx = eq_context_new(); /* for messages: j->ctx serves one thread at a time */
+        eq_context *ctx = eq_context_new();
 #pragma omp for schedule(dynamic, 16)
         for (uint64_t i = 0; i < j->options->count; i++) {
             eq_status status;
@@ -59,9 +66,9 @@ static void write_images(job *j)
             status = j->status;
             if (status != EQ_OK || eq_cancelled(j->ctx))
                 continue;
-            status = write_image(ctx, j, j->options->first_index + i);
+            status = ctx ? write_image(ctx, j, j->options->first_index + i) : EQ_NO_MEMORY;
 #pragma omp critical(eq_synth_progress)
-            finish_image(j, ctx, status);
+            note_image(j, ctx, status);
         }
         eq_context_free(ctx);
     }
@@ -96,20 +103,37 @@ static eq_status write_labels(job *j)
     return status;
 }
 
-static eq_status make_folders(job *j)
+/* Makes the folders, and removes the labels of an earlier set: they must not vouch for an unfinished one. */
+static eq_status prepare_folder(job *j)
 {
     char *images = eq_path_join(j->options->out_dir, "images");
-    if (!images)
-        return eq_fail_memory(j->ctx, "a path");
-    eq_status status = eq_make_folders(j->ctx, images);
+    char *labels = eq_path_join(j->options->out_dir, "labels.csv");
+    eq_status status = images && labels ? eq_make_folders(j->ctx, images) : eq_fail_memory(j->ctx, "a path");
+    if (status == EQ_OK && unlink(labels) != 0 && errno != ENOENT)
+        status = eq_fail_system(j->ctx, "replace", labels, errno);
+    free(labels);
     free(images);
     return status;
 }
 
+static eq_status check_options(eq_context *ctx, const eq_synth_options *options)
+{
+    if (options->count < 1 || options->count > MAX_COUNT)
+        return eq_fail(ctx, EQ_BAD_USAGE, "count must be 1 to %d, not %" PRIu64, MAX_COUNT, options->count);
+    if (options->first_index > UINT64_MAX - options->count)
+        return eq_fail(ctx, EQ_BAD_USAGE, "first index %" PRIu64 " leaves no room for %" PRIu64 " portraits",
+                       options->first_index, options->count);
+    if (options->size != 0 && (options->size < EQ_PORTRAIT_MIN_SIZE || options->size > EQ_PORTRAIT_MAX_SIZE))
+        return eq_fail(ctx, EQ_BAD_USAGE, "portrait size must be %d..%d pixels, got %d", EQ_PORTRAIT_MIN_SIZE,
+                       EQ_PORTRAIT_MAX_SIZE, options->size);
+    if (!options->out_dir || options->out_dir[0] == '\0')
+        return eq_fail(ctx, EQ_BAD_USAGE, "portraits need an output folder");
+    return EQ_OK;
+}
+
 eq_status eq_synth_write(eq_context *ctx, const eq_synth_options *options, eq_synth_progress progress, void *user)
 {
-    if (options->count < 1 || options->count > 10000000)
-        return eq_fail(ctx, EQ_BAD_USAGE, "count must be 1 to 10000000, not %" PRIu64, options->count);
+    EQ_TRY(check_options(ctx, options));
     eq_portrait_distribution biased = eq_portrait_biased();
     job j = {.ctx = ctx,
              .options = options,
@@ -117,7 +141,7 @@ eq_status eq_synth_write(eq_context *ctx, const eq_synth_options *options, eq_sy
              .size = options->size ? options->size : EQ_PORTRAIT_SIZE,
              .progress = progress,
              .user = user};
-    EQ_TRY(make_folders(&j));
+    EQ_TRY(prepare_folder(&j));
     write_images(&j);
     EQ_TRY(j.status);
     if (eq_cancelled(ctx))
