@@ -39,6 +39,11 @@ static void read_unet(eq_context *ctx, const char *text, size_t size)
         return;
     FUZZ_CHECK(config.levels >= 1 && config.levels <= EQ_UNET_MAX_LEVELS);
     FUZZ_CHECK(config.sample_size % eq_unet_size_multiple(&config) == 0);
+    /* What the check lets through can be built. */
+    eq_params *params = eq_params_new(ctx);
+    eq_status status = params ? eq_unet_declare(params, &config) : EQ_NO_MEMORY;
+    FUZZ_CHECK(status == EQ_OK || status == EQ_NO_MEMORY);
+    eq_params_free(params);
 }
 
 static void read_schedule(eq_context *ctx, const char *text, size_t size)
