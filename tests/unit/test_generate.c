@@ -1,0 +1,427 @@
+/* Whole generations with a tiny random model: what the images depend on and what they do not, presets, the record of a
+ * run, refusals. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <omp.h>
+
+#include "equipoise/generate.h"
+#include "guidance/adp_file.h"
+#include "io/json.h"
+#include "io/manifest.h"
+#include "run/folder.h"
+#include "temporary.h"
+#include "unit/tiny.h"
+
+static eq_context *ctx;
+static void *folder;
+static eq_pipeline *pipeline;
+static eq_targets balanced, none;
+
+static int setup(void **state)
+{
+    if (temporary_setup(&folder) != 0)
+        return -1;
+    eq_unet_config unet = tiny_unet();
+    eq_attribute gender = tiny_gender(), age = tiny_age();
+    eq_adp adps[2];
+    char *model = eq_path_join(folder, "model"), *adp = eq_path_join(model, "adp");
+    char *paths[2] = {eq_path_join(adp, "gender.safetensors"), eq_path_join(adp, "age.safetensors")};
+    assert_ok(tiny_model(ctx, model, &unet, 3));
+    assert_ok(tiny_adp(ctx, &gender, 10, 50, 0, eq_shape_of(8, 8, 16), 8, 1, &adps[0]));
+    assert_ok(tiny_adp(ctx, &age, 10, 50, 4, eq_shape_of(8, 8, 16), 8, 2, &adps[1]));
+    assert_ok(eq_make_folders(ctx, adp));
+    for (int i = 0; i < 2; i++) {
+        assert_ok(eq_adp_write(ctx, paths[i], &adps[i]));
+        eq_adp_free(&adps[i]);
+        free(paths[i]);
+    }
+    assert_ok(eq_pipeline_open(ctx, model, &pipeline));
+    free(model);
+    free(adp);
+    int count;
+    const eq_attribute *known = eq_pipeline_attributes(pipeline, &count);
+    assert_ok(eq_targets_add(ctx, &balanced, "gender=female:0.5,male:0.5", known, count));
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    eq_targets_free(&balanced);
+    eq_pipeline_close(pipeline);
+    return temporary_teardown(&folder);
+}
+
+static eq_generation generate(const eq_generate_options *options, const eq_targets *targets)
+{
+    eq_generation out;
+    assert_ok(eq_generate(pipeline, options, targets, &out));
+    return out;
+}
+
+/* Largest difference of two pixels of the `count` images. */
+static int most_apart(const eq_generation *a, int64_t first_a, const eq_generation *b, int64_t first_b, int64_t count)
+{
+    int most = 0;
+    for (int64_t i = 0; i < count * TINY_PIXELS; i++) {
+        int d = abs(a->pixels[first_a * TINY_PIXELS + i] - b->pixels[first_b * TINY_PIXELS + i]);
+        most = d > most ? d : most;
+    }
+    return most;
+}
+
+static void micro_batches_do_not_matter(void **state)
+{
+    static const char *const methods[] = {"distribution", "sample", "assign"};
+    for (int m = 0; m < 3; m++) {
+        eq_generate_options options = {.count = 10, .steps = 5, .method = methods[m], .strength = 2};
+        options.micro_batch = 4;
+        eq_generation small = generate(&options, &balanced);
+        options.micro_batch = 64;
+        eq_generation large = generate(&options, &balanced);
+        options.micro_batch = 4;
+        options.memory_bytes = 1; /* encoded again instead of kept */
+        eq_generation again = generate(&options, &balanced);
+        assert_true(most_apart(&small, 0, &large, 0, 10) <= 1);
+        assert_int_equal(most_apart(&small, 0, &again, 0, 10), 0);
+        assert_true(again.unet_passes > small.unet_passes);
+        assert_near(small.unet_passes, 50, 0);
+        eq_generation_free(&small);
+        eq_generation_free(&large);
+        eq_generation_free(&again);
+    }
+}
+
+static void threads_do_not_matter(void **state)
+{
+    int threads = omp_get_max_threads();
+    eq_generate_options options = {.count = 6, .steps = 6, .eta = 1, .strength = 2};
+    omp_set_num_threads(1);
+    eq_generation one = generate(&options, &balanced);
+    omp_set_num_threads(3);
+    eq_generation three = generate(&options, &balanced);
+    omp_set_num_threads(threads);
+    assert_true(most_apart(&one, 0, &three, 0, 6) <= 1);
+    eq_generation_free(&one);
+    eq_generation_free(&three);
+}
+
+/* Without guidance, an image is the same whatever it is made with. */
+static void unguided_images_stand_alone(void **state)
+{
+    eq_generate_options options = {.count = 5, .steps = 6, .eta = 0.5, .seed = 3};
+    eq_generation all = generate(&options, &none);
+    options.count = 2;
+    options.first_index = 2;
+    eq_generation some = generate(&options, &none);
+    assert_true(most_apart(&all, 2, &some, 0, 2) <= 1);
+    assert_true(most_apart(&all, 0, &some, 0, 2) > 50);
+    for (int i = 0; i < 5; i++)
+        assert_false(all.moved[i]);
+    options.seed = 4;
+    eq_generation other = generate(&options, &none);
+    assert_true(most_apart(&other, 0, &some, 0, 2) > 50);
+    eq_generation_free(&all);
+    eq_generation_free(&some);
+    eq_generation_free(&other);
+}
+
+/* Method none with targets, as the baseline has it, makes the same images. */
+static void method_none_ignores_targets(void **state)
+{
+    eq_generate_options options = {.count = 3, .steps = 5};
+    eq_generation plain = generate(&options, &none);
+    options.method = "none";
+    eq_generation with = generate(&options, &balanced);
+    assert_int_equal(most_apart(&plain, 0, &with, 0, 3), 0);
+    assert_near(with.strength, 0, 0);
+    eq_generation_free(&plain);
+    eq_generation_free(&with);
+}
+
+static void coupled_groups_are_runs_of_their_own(void **state)
+{
+    eq_generate_options options = {.count = 7, .steps = 5, .coupled = 3, .strength = 2};
+    eq_generation whole = generate(&options, &balanced);
+    assert_int_equal(whole.coupled, 3);
+    static const int64_t firsts[] = {0, 3, 6}, counts[] = {3, 3, 1};
+    for (int g = 0; g < 3; g++) {
+        options = (eq_generate_options){.count = counts[g], .first_index = firsts[g], .steps = 5, .strength = 2};
+        eq_generation group = generate(&options, &balanced);
+        assert_int_equal(most_apart(&whole, firsts[g], &group, 0, counts[g]), 0);
+        int gender = 1; /* after age, by file name */
+        assert_memory_equal(whole.predictions[gender] + 2 * firsts[g], group.predictions[gender],
+                            (size_t)counts[g] * 2 * sizeof(float));
+        eq_generation_free(&group);
+    }
+    eq_generation_free(&whole);
+}
+
+/* (Whether the set moves to its target is the model's affair, and a random one's is none.) */
+static void methods_move_images(void **state)
+{
+    static const char *const methods[] = {"distribution", "sample", "assign"};
+    eq_generate_options options = {.count = 4, .steps = 5, .strength = 2, .method = "none"};
+    eq_generation plain = generate(&options, &balanced);
+    for (int m = 0; m < 3; m++) {
+        options.method = methods[m];
+        eq_generation guided = generate(&options, &balanced);
+        assert_near(guided.strength, 2, 0);
+        for (int i = 0; i < 4; i++)
+            assert_int_equal(guided.moved[i], most_apart(&guided, i, &plain, i, 1) > 0);
+        assert_true(guided.moved[0] || guided.moved[1] || guided.moved[2] || guided.moved[3]);
+        eq_generation_free(&guided);
+    }
+    eq_generation_free(&plain);
+}
+
+static void what_is_recorded(void **state)
+{
+    eq_generate_options options = {.count = 6, .steps = 5, .method = "assign"};
+    eq_generation g = generate(&options, &balanced);
+    assert_true(g.count == 6 && g.width == TINY_SIDE && g.height == TINY_SIDE && g.steps == 5 && g.coupled == 6);
+    assert_int_equal(g.attribute_count, 2);
+    assert_int_equal(g.target_count, 1);
+    for (int s = 0; s < 5; s++)
+        assert_near(g.timesteps[s], 800 - 200 * s, 0);
+    for (int a = 0; a < 2; a++) {
+        int count, classes = eq_pipeline_attributes(pipeline, &count)[a].classes;
+        for (int k = 0; k < classes; k++) {
+            double mean = 0;
+            for (int i = 0; i < 6; i++)
+                mean += g.predictions[a][i * classes + k] / 6;
+            assert_near(g.mean_per_step[a][4 * classes + k], mean, 1e-6);
+        }
+    }
+    int women = 0;
+    for (int i = 0; i < 6; i++)
+        women += g.cells[i] == 0;
+    assert_int_equal(women, 3);
+    assert_near(g.strength, 1, 0); /* nobody said, nobody calibrated */
+    assert_true(g.seconds > 0 && g.arena_bytes > 0);
+    eq_generation_free(&g);
+}
+
+static int64_t last_done, last_total;
+static void watch(void *user, int64_t done, int64_t total)
+{
+    assert_true(done > last_done && done <= total);
+    last_done = done;
+    last_total = total;
+    if (user && done >= 9)
+        eq_cancel(user);
+}
+
+static void progress_and_cancellation(void **state)
+{
+    eq_generate_options options = {.count = 5, .coupled = 2, .steps = 4, .progress = watch};
+    last_done = 0;
+    eq_generation g = generate(&options, &balanced);
+    assert_int_equal(last_done, 20);
+    assert_int_equal(last_total, 20);
+    eq_generation_free(&g);
+
+    eq_context *mine = eq_context_new();
+    eq_pipeline *own;
+    char *model = eq_path_join(folder, "model");
+    assert_int_equal(eq_pipeline_open(mine, model, &own), EQ_OK);
+    last_done = 0;
+    options.progress_user = mine;
+    assert_int_equal(eq_generate(own, &options, &balanced, &g), EQ_CANCELLED);
+    assert_int_equal(last_done, 10);
+    assert_null(g.pixels);
+    eq_generation_free(&g);
+    eq_pipeline_close(own);
+    eq_context_free(mine);
+    free(model);
+}
+
+static void presets(void **state)
+{
+    eq_generate_options options = {.count = 3, .steps = 5, .preset = "p2", .strength = 0.01};
+    eq_generation p2 = generate(&options, &balanced);
+    static const int paper[] = {999, 749, 499, 249, 0};
+    for (int s = 0; s < 5; s++)
+        assert_near(p2.timesteps[s], paper[s], 0);
+    options.preset = "sd";
+    options.strength = 1e-5;
+    eq_generation sd = generate(&options, &balanced);
+    for (int s = 0; s < 5; s++)
+        assert_near(sd.timesteps[s], 800 - 200 * s, 0);
+    assert_true(most_apart(&p2, 0, &sd, 0, 3) > 1);
+    options.spacing = "trailing"; /* what is set overrides the preset */
+    eq_generation trailing = generate(&options, &balanced);
+    assert_near(trailing.timesteps[0], 999, 0);
+    assert_near(trailing.timesteps[1], 799, 0);
+    eq_generation_free(&p2);
+    eq_generation_free(&sd);
+    eq_generation_free(&trailing);
+
+    /* p2 leaves the first step alone: a run of which only that is guided is an unguided one. */
+    options = (eq_generate_options){.count = 3, .steps = 5, .preset = "p2", .strength = 0.01, .guide_last = 2};
+    eq_generation second = generate(&options, &balanced);
+    options.guide_first = options.guide_last = 1;
+    eq_generation first = generate(&options, &balanced);
+    options = (eq_generate_options){.count = 3, .steps = 5, .preset = "p2", .method = "none"};
+    eq_generation plain = generate(&options, &balanced);
+    for (int k = 0; k < 2; k++) { /* P of step 2 has not seen any guidance under p2 */
+        int gender = 1;
+        assert_near(second.mean_per_step[gender][2 + k], plain.mean_per_step[gender][2 + k], 0);
+        assert_true(first.mean_per_step[gender][2 + k] != plain.mean_per_step[gender][2 + k]);
+    }
+    eq_generation_free(&second);
+    eq_generation_free(&first);
+    eq_generation_free(&plain);
+}
+
+/* Runs shorter than a quarter of the steps still get their classes. */
+static void assign_in_a_short_range(void **state)
+{
+    eq_generate_options options = {.count = 4, .steps = 12, .method = "assign", .guide_last = 2};
+    eq_generation g = generate(&options, &balanced);
+    int women = 0;
+    for (int i = 0; i < 4; i++)
+        women += g.cells[i] == 0;
+    assert_int_equal(women, 2);
+    eq_generation_free(&g);
+}
+
+static void refusals(void **state)
+{
+    static const struct {
+        eq_generate_options options;
+        const char *message;
+    } cases[] = {
+        {{.count = 0}, "must be 1 to 10000000, not 0"},
+        {{.count = -3}, "not -3"},
+        {{.count = 1, .steps = -1}, "1 to 1000"},
+        {{.count = 1, .steps = 1001}, "not 1001"},
+        {{.count = 1, .sampler = "heun9"}, "ddim"},
+        {{.count = 1, .spacing = "random"}, "trailing"},
+        {{.count = 1, .method = "magic"}, "there are none, distribution, sample, assign"},
+        {{.count = 1, .loss = "l3"}, "there are chi2, kl and l2"},
+        {{.count = 1, .preset = "p3"}, "there are p2 and sd"},
+        {{.count = 1, .strength = -1}, "strength"},
+        {{.count = 1, .strength = NAN}, "strength"},
+        {{.count = 1, .temperature = -2}, "temperature"},
+        {{.count = 1, .eta = 1.5}, "eta"},
+        {{.count = 1, .eta = -0.5}, "eta"},
+        {{.count = 1, .eta = NAN}, "eta"},
+        {{.count = 1, .micro_batch = -1}, "micro-batch"},
+        {{.count = 1, .coupled = -1}, "coupled"},
+        {{.count = 1, .first_index = -1}, "first index"},
+        {{.count = 1, .steps = 10, .guide_first = 6, .guide_last = 5}, "within 1..10, not 6..5"},
+        {{.count = 1, .steps = 10, .guide_last = 11}, "within 1..10, not 1..11"},
+        {{.count = 1, .steps = 10, .guide_first = -1}, "within 1..10"},
+    };
+    eq_generation g;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        assert_fails(eq_generate(pipeline, &cases[i].options, &balanced, &g), EQ_BAD_USAGE, cases[i].message);
+        assert_null(g.pixels);
+    }
+    eq_generate_options options = {.count = 1, .steps = 2, .method = "sample"};
+    assert_fails(eq_generate(pipeline, &options, &none, &g), EQ_BAD_USAGE, "needs a target");
+
+    static const char *const classes[] = {"no", "yes"};
+    eq_attribute hat = {"hat", 2, classes};
+    eq_targets hats = {0};
+    assert_ok(eq_targets_add(ctx, &hats, "hat=no:0.5,yes:0.5", &hat, 1));
+    options.method = NULL;
+    assert_fails(eq_generate(pipeline, &options, &hats, &g), EQ_BAD_USAGE, "no attribute predictor for \"hat\"");
+    eq_targets_free(&hats);
+}
+
+/* --- calibration --- */
+
+static void calibration(void **state)
+{
+    double strength = 0, again = 0;
+    eq_generate_options options = {.count = 1, .steps = 2, .temperature = 1};
+    assert_ok(eq_calibrate(pipeline, &options, &balanced, &strength));
+    assert_true(strength >= 0.25 && strength <= 16);
+    assert_ok(eq_calibrate(pipeline, &options, &balanced, &again));
+    assert_near(again, strength, 0);
+    assert_fails(eq_calibrate(pipeline, &options, &none, &again), EQ_BAD_USAGE, "needs a target");
+}
+
+/* --- the folder --- */
+
+static void run_folder(void **state)
+{
+    eq_generate_options options = {.count = 101, .first_index = 40, .steps = 2, .preset = "p2", .strength = 0.01};
+    eq_generation g = generate(&options, &balanced);
+    json_t *settings = json_pack("{s:s}", "sampler", "ddim");
+    eq_run_record record = {
+        .pipeline = pipeline, .options = &options, .targets = &balanced, .generation = &g, .settings = settings};
+    char *out = eq_path_join(folder, "run"), *manifest_path = eq_path_join(out, "manifest.jsonl");
+    char *run_path = eq_path_join(out, "run.json"), *image_path = eq_path_join(out, "images/000140.png");
+    assert_ok(eq_run_write_folder(ctx, out, &record));
+    eq_manifest manifest;
+    assert_ok(eq_manifest_read(ctx, manifest_path, &manifest));
+    assert_int_equal(manifest.count, 101);
+    const eq_manifest_entry *last = eq_manifest_find(&manifest, 140);
+    assert_non_null(last);
+    assert_string_equal(last->file, "images/000140.png");
+    assert_int_equal(last->batch, 1); /* p2 couples 100 */
+    assert_int_equal(eq_manifest_find(&manifest, 139)->batch, 0);
+    assert_true(last->guided);
+    assert_int_equal(last->prediction_count, 2);
+    eq_manifest_free(&manifest);
+
+    eq_image image;
+    assert_ok(eq_image_read(ctx, image_path, &image));
+    assert_memory_equal(image.pixels, g.pixels + 100 * TINY_PIXELS, TINY_PIXELS);
+    eq_image_free(&image);
+
+    eq_json json, model, p_per_step, gender;
+    const char *text;
+    assert_ok(eq_json_read(ctx, run_path, &json));
+    assert_ok(eq_json_object(ctx, &json, "model", &model));
+    assert_ok(eq_json_string(ctx, &model, "hash", &text));
+    assert_string_equal(text, pipeline->model.hash);
+    assert_ok(eq_json_object(ctx, &json, "p_per_step", &p_per_step));
+    assert_ok(eq_json_object(ctx, &p_per_step, "gender", &gender));
+    assert_int_equal(json_array_size(json_object_get(gender.object, "p")), 2);
+    double passes;
+    assert_ok(eq_json_float(ctx, &json, "unet_passes", 0, 1e9, &passes));
+    assert_near(passes, 202, 0);
+    eq_json_close(&json);
+
+    /* A predictor's file that has gone since cannot be hashed. */
+    char *kept = pipeline->adp_paths[0];
+    pipeline->adp_paths[0] = (char *)"/nowhere/gone.safetensors";
+    assert_fails(eq_run_write_folder(ctx, out, &record), EQ_BAD_INPUT, "/nowhere/gone.safetensors");
+    pipeline->adp_paths[0] = kept;
+    json_decref(settings);
+    eq_generation_free(&g);
+    free(out);
+    free(manifest_path);
+    free(run_path);
+    free(image_path);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(micro_batches_do_not_matter),
+        cmocka_unit_test(threads_do_not_matter),
+        cmocka_unit_test(unguided_images_stand_alone),
+        cmocka_unit_test(method_none_ignores_targets),
+        cmocka_unit_test(coupled_groups_are_runs_of_their_own),
+        cmocka_unit_test(methods_move_images),
+        cmocka_unit_test(what_is_recorded),
+        cmocka_unit_test(progress_and_cancellation),
+        cmocka_unit_test(presets),
+        cmocka_unit_test(assign_in_a_short_range),
+        cmocka_unit_test(refusals),
+        cmocka_unit_test(calibration),
+        cmocka_unit_test(run_folder),
+    };
+    ctx = eq_context_new();
+    int failed = cmocka_run_group_tests(tests, setup, teardown);
+    eq_context_free(ctx);
+    return failed;
+}
