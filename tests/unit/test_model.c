@@ -1,0 +1,496 @@
+/* Model folders: parameters and tensor files, configurations, what is refused and how it is said; pipelines. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/file.h"
+#include "equipoise/generate.h"
+#include "guidance/adp_file.h"
+#include "io/safetensors.h"
+#include "models/diffusers_unet.h"
+#include "models/weights.h"
+#include "temporary.h"
+#include "unit/tiny.h"
+
+static eq_context *ctx;
+
+/* --- parameters --- */
+
+static void parameters_depend_on_seed_and_name(void **state)
+{
+    eq_unet_config unet = tiny_unet(), wider = tiny_unet();
+    wider.layers_per_block = 2; /* more parameters in between */
+    eq_params *a = eq_params_new(ctx), *b = eq_params_new(ctx);
+    assert_ok(eq_unet_declare(a, &unet));
+    assert_ok(eq_unet_declare(b, &wider));
+    assert_ok(eq_params_allocate(a));
+    assert_ok(eq_params_allocate(b));
+    eq_params_initialise(a, 4);
+    eq_params_initialise(b, 4);
+    int same = 0;
+    int64_t total = 0;
+    for (int i = 0; i < a->count; i++) {
+        const eq_param *ours = &a->items[i], *theirs = eq_params_find(b, ours->name);
+        int64_t count = eq_shape_count(&ours->tensor.shape);
+        total += count;
+        assert_non_null(theirs);
+        if (!eq_shape_equal(&ours->tensor.shape, &theirs->tensor.shape) || ours->fan_in != theirs->fan_in)
+            continue;
+        same++;
+        assert_memory_equal(ours->tensor.data, theirs->tensor.data, (size_t)count * sizeof(float));
+    }
+    assert_true(same > 40);
+    assert_int_equal(total, a->total);
+
+    const eq_param *weight = eq_params_find(a, "conv_in.weight"), *zero = eq_params_find(a, "conv_out.weight");
+    float bound = 1 / sqrtf(27), largest = 0;
+    for (int k = 0; k < 8 * 27; k++) {
+        largest = fmaxf(largest, fabsf(((float *)weight->tensor.data)[k]));
+        assert_true(k >= 3 * 72 || ((float *)zero->tensor.data)[k] == 0);
+    }
+    assert_true(largest <= bound && largest > 0.9f * bound);
+    float before = ((float *)weight->tensor.data)[0];
+    assert_ok(eq_params_allocate(a)); /* keeps what is there */
+    assert_true(((float *)weight->tensor.data)[0] == before);
+    eq_params_initialise(a, 5);
+    assert_true(((float *)weight->tensor.data)[0] != before);
+    assert_null(eq_params_find(a, "conv_in"));
+    eq_params_free(a);
+    eq_params_free(b);
+}
+
+static void wanted_parameters(void **state)
+{
+    eq_params *params = eq_params_new(ctx);
+    eq_graph *graph = eq_graph_new(ctx, EQ_F32);
+    params->declaring = true;
+    eq_params_value(params, graph, eq_shape_of(2, 3), EQ_INIT_ONES, 1, "layer.%d", 1);
+    params->declaring = false;
+    assert_ok(eq_params_allocate(params));
+    assert_true(eq_params_value(params, graph, eq_shape_of(2, 3), EQ_INIT_ONES, 1, "layer.%d", 1) != EQ_NONE);
+    assert_int_equal(eq_params_value(params, graph, eq_shape_of(3, 2), EQ_INIT_ONES, 1, "layer.1"), EQ_NONE);
+    assert_fails(eq_graph_status(graph), EQ_FAILED, "layer.1 is [2, 3], the network wants [3, 2]");
+    eq_graph_free(graph);
+    graph = eq_graph_new(ctx, EQ_F32);
+    eq_params_value(params, graph, eq_shape_of(2, 3), EQ_INIT_ONES, 1, "layer.2");
+    assert_fails(eq_graph_status(graph), EQ_FAILED, "no parameter layer.2");
+    eq_graph_free(graph);
+    eq_params_free(params);
+}
+
+/* --- tensor files --- */
+
+/* Two parameters, as a network of one attention would declare them. */
+static eq_params *attention_params(void)
+{
+    eq_params *params = eq_params_new(ctx);
+    eq_graph *graph = eq_graph_new(ctx, EQ_F32);
+    params->declaring = true;
+    eq_params_value(params, graph, eq_shape_of(2, 2), EQ_INIT_ONES, 1, "mid.query.weight");
+    eq_params_value(params, graph, eq_shape_of(2), EQ_INIT_ONES, 1, "mid.proj_attn.bias");
+    params->declaring = false;
+    assert_ok(eq_graph_status(graph));
+    eq_graph_free(graph);
+    return params;
+}
+
+static const eq_name_alias aliases[] = {{".query.", ".to_q."}, {".proj_attn.", ".to_out.0."}, {NULL, NULL}};
+
+/* Writes the tensors and loads them; the file stays open until `file` is closed. */
+static eq_status load(const char *folder, const eq_named_tensor *tensors, size_t count, eq_params *params,
+                      eq_tensor_file *file)
+{
+    char *path = eq_path_join(folder, "weights.safetensors");
+    assert_ok(eq_safetensors_write(ctx, path, tensors, count, NULL, 0));
+    assert_ok(eq_tensor_file_open(ctx, path, file));
+    free(path);
+    return eq_weights_load(ctx, params, file, aliases);
+}
+
+static void names_and_aliases(void **state)
+{
+    float weight[4] = {1, 2, 3, 4}, bias[2] = {5, 6};
+    static const char *const names[][2] = {{"mid.query.weight", "mid.proj_attn.bias"},
+                                           {"mid.to_q.weight", "mid.to_out.0.bias"},
+                                           {"mid.to_q.weight", "mid.proj_attn.bias"}};
+    for (int i = 0; i < 3; i++) {
+        eq_params *params = attention_params();
+        eq_tensor_file file;
+        eq_named_tensor tensors[] = {{names[i][0], {EQ_F32, eq_shape_of(2, 2), weight}},
+                                     {names[i][1], {EQ_F32, eq_shape_of(2), bias}}};
+        assert_ok(load(*state, tensors, 2, params, &file));
+        assert_true(((float *)params->items[0].tensor.data)[3] == 4);
+        assert_true(((float *)params->items[1].tensor.data)[1] == 6);
+        assert_ok(eq_params_allocate(params));
+        eq_tensor_file_close(&file); /* the parameters have their own now */
+        assert_true(params->storage[3] == 4 && params->storage[5] == 6);
+        eq_params_free(params);
+    }
+}
+
+/* 1x1 convolutions of old files stand for linear layers; halves are converted when storage is their own. */
+static void trailing_ones_and_halves(void **state)
+{
+    uint16_t weight[4] = {0x3c00, 0x4000, 0x4200, 0xc400}; /* 1, 2, 3, -4 */
+    uint16_t bias[2] = {0x3f80, 0xbf00};                   /* 1, -0.5 in bf16 */
+    eq_params *params = attention_params();
+    eq_tensor_file file;
+    eq_named_tensor tensors[] = {{"mid.to_q.weight", {EQ_F16, eq_shape_of(2, 2, 1, 1), weight}},
+                                 {"mid.to_out.0.bias", {EQ_BF16, eq_shape_of(2), bias}}};
+    assert_ok(load(*state, tensors, 2, params, &file));
+    assert_ok(eq_params_allocate(params));
+    eq_tensor_file_close(&file);
+    static const float expected[] = {1, 2, 3, -4, 1, -0.5f};
+    assert_memory_equal(params->storage, expected, sizeof expected);
+    eq_params_free(params);
+}
+
+static void wrong_tensors(void **state)
+{
+    float numbers[8] = {0};
+    int64_t integers[2] = {0};
+    eq_params *params = attention_params();
+    eq_tensor_file file;
+    eq_named_tensor right = {"mid.query.weight", {EQ_F32, eq_shape_of(2, 2), numbers}};
+    eq_named_tensor bias = {"mid.proj_attn.bias", {EQ_F32, eq_shape_of(2), numbers}};
+
+    eq_named_tensor missing[] = {right};
+    assert_fails(load(*state, missing, 1, params, &file), EQ_BAD_INPUT, "no tensor mid.proj_attn.bias");
+    assert_non_null(strstr(eq_last_error(ctx), "weights.safetensors"));
+    assert_non_null(strstr(eq_last_error(ctx), "[2]"));
+    eq_tensor_file_close(&file);
+
+    eq_named_tensor shape[] = {right, {"mid.proj_attn.bias", {EQ_F32, eq_shape_of(3), numbers}}};
+    assert_fails(load(*state, shape, 2, params, &file), EQ_BAD_INPUT,
+                 "mid.proj_attn.bias is [3], the configuration wants [2]");
+    eq_tensor_file_close(&file);
+
+    eq_named_tensor type[] = {right, {"mid.proj_attn.bias", {EQ_I64, eq_shape_of(2), integers}}};
+    assert_fails(load(*state, type, 2, params, &file), EQ_BAD_INPUT, "mid.proj_attn.bias is i64");
+    eq_tensor_file_close(&file);
+
+    eq_named_tensor extra[] = {right,
+                               bias,
+                               {"a.one", {EQ_F32, eq_shape_of(1), numbers}},
+                               {"a.two", {EQ_F32, eq_shape_of(1), numbers}},
+                               {"mid.to_q.weight", {EQ_F32, eq_shape_of(2, 2), numbers}},
+                               {"z.last", {EQ_F32, eq_shape_of(1), numbers}}};
+    assert_fails(load(*state, extra, 6, params, &file), EQ_BAD_INPUT,
+                 "4 tensors that this network has no use for: a.one, a.two, mid.to_q.weight, ...");
+    eq_tensor_file_close(&file);
+    assert_fails(load(*state, extra, 3, params, &file), EQ_BAD_INPUT, "1 tensors that this network has no use for");
+    eq_tensor_file_close(&file);
+    eq_params_free(params);
+}
+
+/* --- model folders --- */
+
+/* Saves a model and opens it again; the caller closes it. */
+static eq_model save_and_open(const char *folder, const eq_unet_config *unet, eq_dtype dtype)
+{
+    eq_params *params = tiny_params(ctx, unet, 9);
+    eq_schedule_config config = eq_schedule_config_default();
+    eq_schedule schedule;
+    eq_model model;
+    config.beta_kind = EQ_BETA_COSINE;
+    config.prediction = EQ_PREDICT_V;
+    config.num_train_timesteps = 500;
+    assert_ok(eq_schedule_new(ctx, &config, NULL, &schedule));
+    assert_ok(eq_model_save(ctx, folder, unet, params, &schedule, dtype));
+    assert_ok(eq_model_open(ctx, folder, &model));
+    assert_memory_equal(model.schedule.betas, schedule.betas, 500 * sizeof(double));
+    assert_int_equal(model.schedule.config.prediction, EQ_PREDICT_V);
+    assert_int_equal(model.params->count, params->count);
+    for (int i = 0; i < params->count; i++) {
+        const eq_param *saved = &params->items[i], *read = eq_params_find(model.params, saved->name);
+        int64_t count = eq_shape_count(&saved->tensor.shape);
+        float *numbers = malloc((size_t)count * sizeof *numbers);
+        eq_tensor_to_f32(&read->tensor, numbers);
+        for (int64_t k = 0; k < count; k++) {
+            float value = ((float *)saved->tensor.data)[k];
+            if (dtype == EQ_BF16)
+                value = eq_bf16_to_f32(eq_f32_to_bf16(value));
+            if (dtype == EQ_F16)
+                value = eq_f16_to_f32(eq_f32_to_f16(value));
+            assert_true(numbers[k] == value);
+        }
+        free(numbers);
+    }
+    eq_schedule_free(&schedule);
+    eq_params_free(params);
+    return model;
+}
+
+static void assert_same_unet(const eq_unet_config *a, const eq_unet_config *b)
+{
+    assert_int_equal(a->sample_size, b->sample_size);
+    assert_int_equal(a->in_channels, b->in_channels);
+    assert_int_equal(a->out_channels, b->out_channels);
+    assert_int_equal(a->levels, b->levels);
+    for (int i = 0; i < a->levels; i++) {
+        assert_int_equal(a->block_out_channels[i], b->block_out_channels[i]);
+        assert_int_equal(a->down_attention[i], b->down_attention[i]);
+        assert_int_equal(a->up_attention[i], b->up_attention[i]);
+    }
+    assert_int_equal(a->mid_attention, b->mid_attention);
+    assert_int_equal(a->layers_per_block, b->layers_per_block);
+    assert_int_equal(a->attention_head_dim, b->attention_head_dim);
+    assert_int_equal(a->norm_num_groups, b->norm_num_groups);
+    assert_true(a->norm_eps == b->norm_eps && a->freq_shift == b->freq_shift);
+    assert_int_equal(a->flip_sin_to_cos, b->flip_sin_to_cos);
+    assert_int_equal(a->downsample_padding, b->downsample_padding);
+    assert_true(a->mid_block_scale_factor == b->mid_block_scale_factor);
+    assert_int_equal(a->scale_shift_norm, b->scale_shift_norm);
+    assert_int_equal(a->center_input_sample, b->center_input_sample);
+}
+
+static void saved_models_open(void **state)
+{
+    static const eq_dtype dtypes[] = {EQ_F32, EQ_BF16, EQ_F16};
+    char hash[65] = "";
+    for (int i = 0; i < 3; i++) {
+        eq_unet_config unet = tiny_unet();
+        eq_model model = save_and_open(*state, &unet, dtypes[i]);
+        assert_same_unet(&model.unet, &unet);
+        eq_shape h = eq_shape_of(8, 8, 16);
+        assert_true(eq_shape_equal(&model.h_shape, &h));
+        assert_int_equal(strlen(model.hash), 64);
+        assert_string_not_equal(model.hash, hash);
+        memcpy(hash, model.hash, sizeof hash);
+        eq_model_close(&model);
+    }
+}
+
+static void every_setting_survives(void **state)
+{
+    eq_unet_config unet = {.sample_size = 24,
+                           .in_channels = 3,
+                           .out_channels = 6,
+                           .levels = 3,
+                           .block_out_channels = {6, 12, 12},
+                           .down_attention = {true, false, true},
+                           .up_attention = {false, false, true},
+                           .mid_attention = false,
+                           .layers_per_block = 2,
+                           .attention_head_dim = 0,
+                           .norm_num_groups = 3,
+                           .norm_eps = 1e-6f,
+                           .flip_sin_to_cos = false,
+                           .freq_shift = 1,
+                           .downsample_padding = 0,
+                           .mid_block_scale_factor = 2,
+                           .scale_shift_norm = true,
+                           .center_input_sample = true};
+    eq_model model = save_and_open(*state, &unet, EQ_F32);
+    assert_same_unet(&model.unet, &unet);
+    eq_model_close(&model);
+}
+
+/* Replaces `from` in a text file by `to`. */
+static void edit(const char *folder, const char *name, const char *from, const char *to)
+{
+    char *path = eq_path_join(folder, name);
+    uint8_t *bytes;
+    size_t size;
+    assert_ok(eq_file_read(ctx, path, 1 << 20, &bytes, &size));
+    char *at = strstr((char *)bytes, from);
+    if (!at)
+        fail_msg("%s has no %s", name, from);
+    char *text = eq_format("%.*s%s%s", (int)(at - (char *)bytes), (char *)bytes, to, at + strlen(from));
+    assert_ok(eq_file_write(ctx, path, text, strlen(text)));
+    free(text);
+    free(bytes);
+    free(path);
+}
+
+static void wrong_configurations(void **state)
+{
+    static const struct {
+        const char *from, *to, *message;
+    } cases[] = {
+        {"\"block_out_channels\": [\n    8,\n    16\n  ]", "\"block_out_channels\": []", "1 to 8 levels"},
+        {"\"block_out_channels\": [\n    8,\n    16\n  ]", "\"block_out_channels\": [8, 14]", "multiples of norm_num"},
+        {"\"block_out_channels\": [\n    8,\n    16\n  ]", "\"block_out_channels\": [8, 16, 16]", "names 2 blocks"},
+        {"\"block_out_channels\": [\n    8,\n    16\n  ]", "\"block_out_channels\": [8, \"x\"]", "block_out_channels"},
+        {"\"AttnDownBlock2D\"", "\"SkipDownBlock2D\"", "SkipDownBlock2D"},
+        {"\"UNet2DModel\"", "\"UNet3DModel\"", "UNet3DModel"},
+        {"\"sample_size\": 16", "\"sample_size\": 17", "sample_size"},
+        {"\"attention_head_dim\": 8", "\"attention_head_dim\": 3", "attention_head_dim"},
+        {"\"norm_num_groups\": 4", "\"norm_num_groups\": 0", "norm_num_groups"},
+        {"\"norm_num_groups\": 4", "\"norm_num_groups\": null", "norm_num_groups"}, /* the default, 32, does not fit */
+        {"\"layers_per_block\": 1", "\"layers_per_block\": 9", "layers_per_block"},
+        {"\"layers_per_block\": 1", "\"layers_per_block\": 2", "no tensor down_blocks.0.resnets.1"},
+        {"\"act_fn\": \"silu\"", "\"act_fn\": \"gelu\"", "act_fn is \"gelu\""},
+        {"\"resnet_time_scale_shift\": \"default\"", "\"resnet_time_scale_shift\": \"ada\"", "default and scale_shift"},
+        {"\"class_embed_type\": null", "\"class_embed_type\": \"timestep\"", "class embeddings"},
+        {"{", "", "config.json"},
+    };
+    eq_unet_config unet = tiny_unet();
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        eq_model model = save_and_open(*state, &unet, EQ_F32);
+        eq_model_close(&model);
+        edit(*state, "unet/config.json", cases[i].from, cases[i].to);
+        assert_fails(eq_model_open(ctx, *state, &model), EQ_BAD_INPUT, cases[i].message);
+        assert_null(model.params);
+    }
+}
+
+static void missing_parts(void **state)
+{
+    static const char *const parts[] = {"unet/config.json", "scheduler/scheduler_config.json",
+                                        "unet/diffusion_pytorch_model.safetensors"};
+    eq_unet_config unet = tiny_unet();
+    eq_model model;
+    for (int i = 0; i < 3; i++) {
+        model = save_and_open(*state, &unet, EQ_F32);
+        eq_model_close(&model);
+        char *path = eq_path_join(*state, parts[i]);
+        assert_int_equal(remove(path), 0);
+        assert_fails(eq_model_open(ctx, *state, &model), EQ_BAD_INPUT, parts[i]);
+        free(path);
+    }
+    assert_fails(eq_model_open(ctx, "/nowhere/model", &model), EQ_BAD_INPUT, "/nowhere/model: no such model folder");
+}
+
+/* --- pipelines --- */
+
+static void pipelines_take_rgb_models(void **state)
+{
+    eq_unet_config unet = tiny_unet();
+    eq_pipeline *pipeline;
+    static const int channels[][2] = {{4, 4}, {3, 4}, {3, 6}, {3, 3}};
+    for (int i = 0; i < 4; i++) {
+        unet.in_channels = channels[i][0];
+        unet.out_channels = channels[i][1];
+        assert_ok(tiny_model(ctx, *state, &unet, 1));
+        if (i >= 2)
+            assert_ok(eq_pipeline_open(ctx, *state, &pipeline));
+        else
+            assert_fails(eq_pipeline_open(ctx, *state, &pipeline), EQ_BAD_INPUT, "4 out");
+        if (i < 2)
+            assert_null(pipeline);
+        eq_pipeline_close(pipeline);
+    }
+}
+
+/* An image of a model that predicts a variance too. */
+static void learned_variance(void **state)
+{
+    eq_unet_config unet = tiny_unet();
+    eq_pipeline *pipeline;
+    eq_generation g;
+    eq_targets none = {0};
+    static const char *const samplers[] = {"ddim", "ddpm"};
+    unet.out_channels = 6;
+    assert_ok(tiny_model(ctx, *state, &unet, 1));
+    assert_ok(eq_pipeline_open(ctx, *state, &pipeline));
+    for (int i = 0; i < 2; i++) {
+        eq_generate_options options = {.count = 3, .steps = 4, .sampler = samplers[i], .micro_batch = 2};
+        assert_ok(eq_generate(pipeline, &options, &none, &g));
+        eq_generation_free(&g);
+    }
+    eq_pipeline_close(pipeline);
+}
+
+static void predictors_come_along(void **state)
+{
+    eq_unet_config unet = tiny_unet();
+    eq_attribute gender = tiny_gender(), age = tiny_age();
+    eq_pipeline *pipeline;
+    eq_adp adp;
+    int count;
+    char *folder = eq_path_join(*state, "adp"), *one = eq_path_join(folder, "a.safetensors");
+    char *two = eq_path_join(folder, "b.safetensors"), *other = eq_path_join(*state, "other.safetensors");
+    assert_ok(tiny_model(ctx, *state, &unet, 1));
+    assert_ok(eq_pipeline_open(ctx, *state, &pipeline)); /* no folder, no predictors */
+    eq_pipeline_attributes(pipeline, &count);
+    assert_int_equal(count, 0);
+    eq_pipeline_close(pipeline);
+
+    assert_ok(eq_make_folders(ctx, folder));
+    assert_ok(tiny_adp(ctx, &gender, 2, 0, 0, eq_shape_of(8, 8, 16), 1, 1, &adp));
+    assert_ok(eq_adp_write(ctx, one, &adp));
+    eq_adp_free(&adp);
+    assert_ok(tiny_adp(ctx, &age, 2, 0, 0, eq_shape_of(8, 8, 16), 1, 1, &adp));
+    assert_ok(eq_adp_write(ctx, two, &adp));
+    eq_adp_free(&adp);
+    assert_ok(eq_pipeline_open(ctx, *state, &pipeline));
+    const eq_attribute *known = eq_pipeline_attributes(pipeline, &count);
+    assert_int_equal(count, 2);
+    assert_string_equal(known[0].name, "gender");
+    assert_string_equal(known[1].name, "age");
+
+    /* One for the same attribute takes the place; one of another h or model is refused and changes nothing. */
+    assert_ok(tiny_adp(ctx, &gender, 7, 0, 0, eq_shape_of(8, 8, 16), 1, 2, &adp));
+    assert_ok(eq_adp_write(ctx, other, &adp));
+    assert_ok(eq_pipeline_add_predictor(pipeline, other));
+    snprintf(adp.model_hash, sizeof adp.model_hash, "0000");
+    assert_ok(eq_adp_write(ctx, other, &adp));
+    eq_adp_free(&adp);
+    assert_fails(eq_pipeline_add_predictor(pipeline, other), EQ_BAD_INPUT, "other.safetensors");
+    assert_ok(tiny_adp(ctx, &gender, 2, 0, 0, eq_shape_of(4, 4, 16), 1, 1, &adp));
+    assert_ok(eq_adp_write(ctx, other, &adp));
+    eq_adp_free(&adp);
+    assert_fails(eq_pipeline_add_predictor(pipeline, other), EQ_BAD_INPUT, "[4, 4, 16], this model's is [8, 8, 16]");
+    known = eq_pipeline_attributes(pipeline, &count);
+    assert_int_equal(count, 2);
+    assert_string_equal(known[0].name, "gender");
+    eq_pipeline_close(pipeline);
+
+    assert_ok(eq_file_write(ctx, two, "broken", 6));
+    assert_fails(eq_pipeline_open(ctx, *state, &pipeline), EQ_BAD_INPUT, "b.safetensors");
+    free(folder);
+    free(one);
+    free(two);
+    free(other);
+}
+
+static void not_too_many_predictors(void **state)
+{
+    eq_unet_config unet = tiny_unet();
+    eq_pipeline *pipeline;
+    char *path = eq_path_join(*state, "one.safetensors");
+    assert_ok(tiny_model(ctx, *state, &unet, 1));
+    assert_ok(eq_pipeline_open(ctx, *state, &pipeline));
+    static const char *const classes[] = {"no", "yes"};
+    for (int i = 0; i < 9; i++) {
+        char name[8];
+        eq_adp adp;
+        snprintf(name, sizeof name, "a%d", i);
+        assert_ok(tiny_adp(ctx, &(eq_attribute){name, 2, classes}, 1, 0, 0, eq_shape_of(8, 8, 16), 1, 1, &adp));
+        assert_ok(eq_adp_write(ctx, path, &adp));
+        eq_adp_free(&adp);
+        if (i < 8)
+            assert_ok(eq_pipeline_add_predictor(pipeline, path));
+        else
+            assert_fails(eq_pipeline_add_predictor(pipeline, path), EQ_BAD_USAGE, "more than 8");
+    }
+    eq_pipeline_close(pipeline);
+    free(path);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(parameters_depend_on_seed_and_name),
+        cmocka_unit_test(wanted_parameters),
+        cmocka_unit_test_setup_teardown(names_and_aliases, temporary_setup, temporary_teardown),
+        cmocka_unit_test_setup_teardown(trailing_ones_and_halves, temporary_setup, temporary_teardown),
+        cmocka_unit_test_setup_teardown(wrong_tensors, temporary_setup, temporary_teardown),
+        cmocka_unit_test_setup_teardown(saved_models_open, temporary_setup, temporary_teardown),
+        cmocka_unit_test_setup_teardown(every_setting_survives, temporary_setup, temporary_teardown),
+        cmocka_unit_test_setup_teardown(wrong_configurations, temporary_setup, temporary_teardown),
+        cmocka_unit_test_setup_teardown(missing_parts, temporary_setup, temporary_teardown),
+        cmocka_unit_test_setup_teardown(pipelines_take_rgb_models, temporary_setup, temporary_teardown),
+        cmocka_unit_test_setup_teardown(learned_variance, temporary_setup, temporary_teardown),
+        cmocka_unit_test_setup_teardown(predictors_come_along, temporary_setup, temporary_teardown),
+        cmocka_unit_test_setup_teardown(not_too_many_predictors, temporary_setup, temporary_teardown),
+    };
+    ctx = eq_context_new();
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    eq_context_free(ctx);
+    return failed;
+}
