@@ -43,7 +43,7 @@ as_root() {
     if [ "$(id -u)" = 0 ]; then
         "$@"
     elif ! command -v sudo >/dev/null 2>&1; then
-        echo "this needs root, and there is no sudo; run as root: $*" >&2
+        echo "this needs root, and there is no sudo here; run $0 as root" >&2
         exit 1
     elif [ -n "${CI:-}" ]; then
         sudo -n "$@"

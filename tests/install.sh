@@ -43,6 +43,22 @@ cc -std=c11 "$source/examples/targets.c" $(pkg-config --cflags equipoise) "${lib
     $(pkg-config --static --libs equipoise | sed 's/-lequipoise//') -o "$there/static"
 "$there/static" "$target" 25 | grep -q '^female/yes   0.300  8 of 25$' || fail "the static program does not work"
 
+# The program of the README, and the one that begins equipoise.h, compile.
+sed -n '/^```c$/,/^```$/p' "$source/README.md" | grep -v '^```' >"$there/readme.c"
+{
+    printf '#include <stdio.h>\n#include <equipoise/equipoise.h>\nint main(void)\n{\n'
+    sed -n '1,/^ \* Functions return/s/^ \*     //p' "$source/include/equipoise/equipoise.h"
+    printf '}\n'
+} >"$there/header_program.c"
+for program in readme header_program; do
+    # shellcheck disable=SC2046
+    cc -std=c11 -Wall -Wextra -Werror "$there/$program.c" $(pkg-config --cflags --libs equipoise) -o "$there/program" ||
+        fail "the program $program.c does not compile"
+    if (cd "$there" && ./program >/dev/null 2>said) && [ ! -s "$there/said" ]; then
+        fail "without a model $program.c says nothing"
+    fi
+done
+
 # The library exports what the headers declare.
 grep -hoE '^EQ_API .*' "$there"/usr/include/equipoise/*.h | grep -oE '\beq_[a-z0-9_]+\(' | tr -d '(' | sort >"$there/declared"
 nm -D --defined-only "$library" | awk '{print $3}' | sort >"$there/exported"
