@@ -45,7 +45,7 @@ void eq_adp_free(eq_adp *adp)
     free(adp->weight2);
     free(adp->bias2);
     free(adp->accuracy);
-    free(adp->mean_norm);
+    free(adp->spread);
     *adp = (eq_adp){0};
 }
 
@@ -106,8 +106,9 @@ void eq_adp_predict(const eq_adp *adp, int head, double temperature, const float
     }
 }
 
-/* dout: [outputs] gradient at the first layer's outputs; h: [h_count] -= step * W^T dout */
-static void push_one(const float *weight, const float *dout, int outputs, float step, float *h, int64_t h_count)
+/* dout: [outputs] gradient at the first layer's outputs; h: [h_count] -= step * spread^2 W^T dout, spread NULL: 1 */
+static void push_one(const float *weight, const float *spread, const float *dout, int outputs, float step, float *h,
+                     int64_t h_count)
 {
     for (int k = 0; k < outputs; k++) {
         float factor = step * dout[k];
@@ -116,16 +117,22 @@ static void push_one(const float *weight, const float *dout, int outputs, float 
         const float *row = weight + (int64_t)k * h_count;
 #pragma omp simd
         for (int64_t j = 0; j < h_count; j++)
-            h[j] -= factor * row[j];
+            h[j] -= factor * row[j] * (spread ? spread[j] * spread[j] : 1.0f);
     }
 }
 
-void eq_adp_push(const eq_adp *adp, int head, double temperature, double step, const float *dlogits, int64_t n,
-                 float *h, float *work)
+static const float *spread_of(const eq_adp *adp, int head, bool scaled)
+{
+    return scaled && adp->spread ? adp->spread + (int64_t)head * adp->h_count : NULL;
+}
+
+void eq_adp_push(const eq_adp *adp, int head, double temperature, double step, bool scaled, const float *dlogits,
+                 int64_t n, float *h, float *work)
 {
     int outputs = outputs_of(adp), classes = adp->attribute.classes;
     const float *weight = adp->weight + (int64_t)head * outputs * adp->h_count;
-    float scaled = (float)(step / (temperature > 0 ? temperature : adp->temperature));
+    const float *spread = spread_of(adp, head, scaled);
+    float factor = (float)(step / (temperature > 0 ? temperature : adp->temperature));
 #pragma omp parallel for schedule(static)
     for (int64_t i = 0; i < n; i++) {
         const float *dz = dlogits + i * classes;
@@ -141,13 +148,13 @@ void eq_adp_push(const eq_adp *adp, int head, double temperature, double step, c
             }
             dz = dhidden;
         }
-        push_one(weight, dz, outputs, scaled, h + i * adp->h_count, adp->h_count);
+        push_one(weight, spread, dz, outputs, factor, h + i * adp->h_count, adp->h_count);
     }
 }
 
 /* sum over k of (value_k - mean value)^2, over classes, in column j of the linear map from h to the logits: rows
- * combine `weight` by mix [classes, outputs], or are its own rows where mix is NULL. */
-static double column_square(const eq_adp *adp, const float *weight, const float *mix, int64_t j)
+ * combine `weight` by mix [classes, outputs], or are its own rows where mix is NULL; times spread^2. */
+static double column_square(const eq_adp *adp, const float *weight, const float *mix, const float *spread, int64_t j)
 {
     int outputs = outputs_of(adp), classes = adp->attribute.classes;
     double sum = 0, squares = 0;
@@ -160,27 +167,30 @@ static double column_square(const eq_adp *adp, const float *weight, const float 
         sum += value;
         squares += value * value;
     }
-    return squares - sum * sum / classes;
+    double scale = spread ? spread[j] : 1;
+    return scale * scale * (squares - sum * sum / classes);
 }
 
 /* Summed in blocks of fixed size, so that the step does not depend on the number of threads. */
-static double centred_square(const eq_adp *adp, const float *weight, const float *mix)
+static double centred_square(const eq_adp *adp, const float *weight, const float *mix, const float *spread)
 {
     enum { BLOCKS = 64 };
     double partial[BLOCKS] = {0}, total = 0;
 #pragma omp parallel for schedule(static)
     for (int64_t b = 0; b < BLOCKS; b++)
         for (int64_t j = adp->h_count * b / BLOCKS; j < adp->h_count * (b + 1) / BLOCKS; j++)
-            partial[b] += column_square(adp, weight, mix, j);
+            partial[b] += column_square(adp, weight, mix, spread, j);
     for (int b = 0; b < BLOCKS; b++)
         total += partial[b];
     return total / (adp->attribute.classes - 1);
 }
 
-double eq_adp_gain(const eq_adp *adp, int head, double temperature)
+double eq_adp_gain(const eq_adp *adp, int head, double temperature, bool scaled)
 {
     int outputs = outputs_of(adp), classes = adp->attribute.classes;
     double tau = temperature > 0 ? temperature : adp->temperature;
     const float *mix = adp->hidden > 0 ? adp->weight2 + (int64_t)head * classes * outputs : NULL;
-    return centred_square(adp, adp->weight + (int64_t)head * outputs * adp->h_count, mix) / (tau * tau);
+    return centred_square(adp, adp->weight + (int64_t)head * outputs * adp->h_count, mix,
+                          spread_of(adp, head, scaled)) /
+           (tau * tau);
 }

@@ -82,18 +82,40 @@ static eq_status read_tensor(eq_context *ctx, const eq_tensor_file *file, const 
     return EQ_OK;
 }
 
+/* rows x h_count numbers of the tensor `name`, planar in the file. */
+static eq_status read_planar(eq_context *ctx, const eq_tensor_file *file, const char *name, eq_shape shape,
+                             const eq_adp *adp, int64_t rows, float *out)
+{
+    float *planar = malloc((size_t)(rows * adp->h_count) * sizeof *planar);
+    if (!planar)
+        return eq_fail_memory(ctx, "heads");
+    eq_status status = read_tensor(ctx, file, name, shape, planar);
+    for (int64_t r = 0; status == EQ_OK && r < rows; r++)
+        to_channels_last(planar + r * adp->h_count, &adp->h_shape, out + r * adp->h_count);
+    free(planar);
+    return status;
+}
+
+/* The spread is optional: heads made elsewhere do not have it. */
+static eq_status read_spread(eq_context *ctx, const eq_tensor_file *file, eq_adp *adp)
+{
+    const int64_t *d = adp->h_shape.dim;
+    if (!eq_tensor_file_find(file, "spread"))
+        return EQ_OK;
+    adp->spread = malloc((size_t)(adp->heads * adp->h_count) * sizeof *adp->spread);
+    if (!adp->spread)
+        return eq_fail_memory(ctx, "heads");
+    return read_planar(ctx, file, "spread", eq_shape_of(adp->heads, d[2], d[0], d[1]), adp, adp->heads, adp->spread);
+}
+
 static eq_status read_weights(eq_context *ctx, const eq_tensor_file *file, eq_adp *adp)
 {
     int outputs = adp->hidden > 0 ? adp->hidden : adp->attribute.classes, classes = adp->attribute.classes;
     const int64_t *d = adp->h_shape.dim;
-    int64_t rows = (int64_t)adp->heads * outputs;
-    float *planar = malloc((size_t)(rows * adp->h_count) * sizeof *planar);
-    if (!planar)
-        return eq_fail_memory(ctx, "heads");
-    eq_status status = read_tensor(ctx, file, "weight", eq_shape_of(adp->heads, outputs, d[2], d[0], d[1]), planar);
-    for (int64_t r = 0; status == EQ_OK && r < rows; r++)
-        to_channels_last(planar + r * adp->h_count, &adp->h_shape, adp->weight + r * adp->h_count);
-    free(planar);
+    eq_status status = read_planar(ctx, file, "weight", eq_shape_of(adp->heads, outputs, d[2], d[0], d[1]), adp,
+                                   (int64_t)adp->heads * outputs, adp->weight);
+    if (status == EQ_OK)
+        status = read_spread(ctx, file, adp);
     if (status == EQ_OK)
         status = read_tensor(ctx, file, "bias", eq_shape_of(adp->heads, outputs), adp->bias);
     if (status == EQ_OK && adp->hidden > 0)
@@ -125,7 +147,6 @@ static eq_status read_body(eq_context *ctx, const eq_tensor_file *file, const eq
     EQ_TRY(eq_json_float_or(ctx, json, "temperature", 8, 1e-3, 1e6, &out->temperature));
     EQ_TRY(eq_json_float_or(ctx, json, "strength", 0, 0, 1e9, &out->strength));
     EQ_TRY(read_numbers(ctx, json, "accuracy", heads, &out->accuracy));
-    EQ_TRY(read_numbers(ctx, json, "mean_norm", heads, &out->mean_norm));
     return read_weights(ctx, file, out);
 }
 
@@ -198,8 +219,6 @@ static char *settings_text(const eq_adp *adp)
         json_object_set_new(root, "strength", json_real(adp->strength));
     if (adp->accuracy)
         json_object_set_new(root, "accuracy", numbers(adp->accuracy, adp->heads));
-    if (adp->mean_norm)
-        json_object_set_new(root, "mean_norm", numbers(adp->mean_norm, adp->heads));
     char *text = json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(7));
     json_decref(root);
     return text;
@@ -230,29 +249,27 @@ static eq_status write_heads(eq_context *ctx, const char *path, const eq_adp *ad
 {
     int outputs = adp->hidden > 0 ? adp->hidden : adp->attribute.classes, classes = adp->attribute.classes;
     const int64_t *d = adp->h_shape.dim;
-    int64_t rows = (int64_t)adp->heads * outputs;
-    eq_named_tensor tensors[4] = {
-        {"weight",
-         {EQ_F16, eq_shape_of(adp->heads, outputs, d[2], d[0], d[1]),
-          halves(adp->weight, rows, adp->h_count, &adp->h_shape)}},
-        {"bias", {EQ_F32, eq_shape_of(adp->heads, outputs), adp->bias}},
-    };
-    size_t count = 2;
+    int heads = adp->heads;
+    eq_named_tensor tensors[5];
+    void *owned[3] = {halves(adp->weight, (int64_t)heads * outputs, adp->h_count, &adp->h_shape),
+                      adp->spread ? halves(adp->spread, heads, adp->h_count, &adp->h_shape) : NULL,
+                      adp->hidden > 0 ? halves(adp->weight2, (int64_t)heads * classes, adp->hidden, NULL) : NULL};
+    size_t count = 0;
+    tensors[count++] = (eq_named_tensor){"weight", {EQ_F16, eq_shape_of(heads, outputs, d[2], d[0], d[1]), owned[0]}};
+    tensors[count++] = (eq_named_tensor){"bias", {EQ_F32, eq_shape_of(heads, outputs), adp->bias}};
+    if (adp->spread)
+        tensors[count++] = (eq_named_tensor){"spread", {EQ_F16, eq_shape_of(heads, d[2], d[0], d[1]), owned[1]}};
     if (adp->hidden > 0) {
-        tensors[2] = (eq_named_tensor){"weight2",
-                                       {EQ_F16, eq_shape_of(adp->heads, classes, adp->hidden),
-                                        halves(adp->weight2, (int64_t)adp->heads * classes, adp->hidden, NULL)}};
-        tensors[3] = (eq_named_tensor){"bias2", {EQ_F32, eq_shape_of(adp->heads, classes), adp->bias2}};
-        count = 4;
+        tensors[count++] = (eq_named_tensor){"weight2", {EQ_F16, eq_shape_of(heads, classes, adp->hidden), owned[2]}};
+        tensors[count++] = (eq_named_tensor){"bias2", {EQ_F32, eq_shape_of(heads, classes), adp->bias2}};
     }
-    void *weight = tensors[0].tensor.data, *weight2 = tensors[2].tensor.data;
     char *settings = settings_text(adp);
+    bool complete = settings && owned[0] && (!adp->spread || owned[1]) && (adp->hidden == 0 || owned[2]);
     eq_metadata metadata[] = {{"format", format_name}, {"settings", settings}};
-    bool complete = weight && settings && (adp->hidden == 0 || weight2);
     eq_status status =
         complete ? eq_safetensors_write(ctx, path, tensors, count, metadata, 2) : eq_fail_memory(ctx, "heads");
-    free(weight);
-    free(weight2);
+    for (int i = 0; i < 3; i++)
+        free(owned[i]);
     free(settings);
     return status;
 }

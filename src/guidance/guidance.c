@@ -188,7 +188,7 @@ static double step_size(const eq_guidance *run, int adp, int head, double beta)
     case EQ_STRENGTH_SD: return strength * 500.0 * 600.0;
     case EQ_STRENGTH_NORMALISED: break;
     }
-    double gain = eq_adp_gain(run->adps[adp], head, o->temperature);
+    double gain = eq_adp_gain(run->adps[adp], head, o->temperature, true);
     double images = o->method->normalised ? 1.0 : (double)run->n;
     return gain > 0 ? strength * images / gain : 0.0;
 }
@@ -208,8 +208,8 @@ eq_status eq_guidance_apply(eq_guidance *run, int step, double timestep, double 
     for (int a = 0; a < run->adp_count; a++) {
         int head = eq_adp_head(run->adps[a], timestep);
         mark_moved(run, a);
-        eq_adp_push(run->adps[a], head, o->temperature, step_size(run, a, head, beta), run->dlogits[a], run->n, h,
-                    run->work[a]);
+        eq_adp_push(run->adps[a], head, o->temperature, step_size(run, a, head, beta),
+                    o->rule == EQ_STRENGTH_NORMALISED, run->dlogits[a], run->n, h, run->work[a]);
     }
     return EQ_OK;
 }

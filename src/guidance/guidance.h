@@ -28,8 +28,9 @@ const eq_method *eq_method_at(int i);
 
 /* How the step size follows from the strength at one timestep. */
 typedef enum eq_strength_rule {
-    EQ_STRENGTH_NORMALISED, /* ours: strength * n * gradient / the head's gain: strength 1 moves tempered logits by
-                               about their gradient, at any batch size, timestep and scale of h */
+    EQ_STRENGTH_NORMALISED, /* ours: strength * n * gradient, scaled by the variance of h, / the head's gain: strength 1
+                               moves tempered logits by about their gradient, whatever the batch size, the timestep and
+                               the scale of h */
     EQ_STRENGTH_P2,         /* strength * 300 * 1.5 * beta_t^0.05 * gradient */
     EQ_STRENGTH_SD,         /* strength * 500 * 600 * gradient */
 } eq_strength_rule;

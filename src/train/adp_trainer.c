@@ -99,7 +99,7 @@ static const uint16_t *h_of(const adp_job *job, int t, int64_t image)
     return job->store->h + ((int64_t)t * job->store->images + image) * job->store->h_count;
 }
 
-/* Mean and spread of every number of h over the training images, and the norm for the record. */
+/* Mean and spread of every number of h over the training images. */
 static void standardise(adp_job *job, int t)
 {
     int64_t count = job->store->h_count;
@@ -115,12 +115,8 @@ static void standardise(adp_job *job, int t)
         double variance = square / (double)job->train_count - mean * mean;
         job->mean[k] = (float)mean;
         job->inverse_std[k] = (float)(1.0 / sqrt(variance > 1e-8 ? variance : 1e-8));
+        job->adp->spread[(int64_t)t * count + k] = 1.0f / job->inverse_std[k];
     }
-    /* One after the other, so that the sum does not depend on the number of threads. */
-    double squares = 0;
-    for (int64_t k = 0; k < count; k++)
-        squares += (double)job->mean[k] * job->mean[k] + 1.0 / ((double)job->inverse_std[k] * job->inverse_std[k]);
-    job->adp->mean_norm[t] = (float)sqrt(squares);
 }
 
 /* x: [h_count] standardised */
@@ -241,42 +237,107 @@ static void store_head(adp_job *job, int t)
     }
 }
 
-/* Mean over classes of the share of held-out images that head t gets right. */
-static eq_status measure_head(adp_job *job, int t)
+/* logits: [test_count, classes] of head t on the held-out images. */
+static eq_status held_out_logits(adp_job *job, int t, float *logits)
 {
     const eq_adp *adp = job->adp;
-    int classes = adp->attribute.classes;
     float *h = malloc((size_t)adp->h_count * sizeof *h);
     float *work = malloc(eq_adp_work(adp, 1) * sizeof *work);
-    if (!h || !work) {
-        free(h);
-        free(work);
-        return eq_fail_memory(job->ctx, "a head");
-    }
-    int64_t right[EQ_ADP_CLASSES] = {0}, total[EQ_ADP_CLASSES] = {0};
-    for (int64_t i = 0; i < job->test_count; i++) {
-        float p[EQ_ADP_CLASSES];
+    bool complete = h && work;
+    for (int64_t i = 0; complete && i < job->test_count; i++) {
+        float *p = logits + i * adp->attribute.classes;
         const uint16_t *from = h_of(job, t, job->test[i]);
         for (int64_t k = 0; k < adp->h_count; k++)
             h[k] = eq_f16_to_f32(from[k]);
-        eq_adp_predict(adp, t, 0, h, 1, p, work);
-        int best = 0, truth = job->labels[job->test[i]];
-        for (int k = 1; k < classes; k++)
-            best = p[k] > p[best] ? k : best;
-        total[truth]++;
-        right[truth] += best == truth;
+        eq_adp_predict(adp, t, 1.0, h, 1, p, work);
+        for (int k = 0; k < adp->attribute.classes; k++)
+            p[k] = logf(p[k] > 1e-30f ? p[k] : 1e-30f);
     }
     free(h);
     free(work);
+    return complete ? EQ_OK : eq_fail_memory(job->ctx, "a head");
+}
+
+/* Mean over classes of the share of held-out images that are answered right. */
+static float balanced_accuracy(const adp_job *job, const float *logits)
+{
+    int classes = job->adp->attribute.classes, seen = 0;
+    int64_t right[EQ_ADP_CLASSES] = {0}, total[EQ_ADP_CLASSES] = {0};
+    for (int64_t i = 0; i < job->test_count; i++) {
+        const float *z = logits + i * classes;
+        int best = 0, truth = job->labels[job->test[i]];
+        for (int k = 1; k < classes; k++)
+            best = z[k] > z[best] ? k : best;
+        total[truth]++;
+        right[truth] += best == truth;
+    }
     double sum = 0;
-    int seen = 0;
     for (int k = 0; k < classes; k++)
         if (total[k] > 0) {
             sum += (double)right[k] / (double)total[k];
             seen++;
         }
-    adp->accuracy[t] = seen ? (float)(sum / seen) : NAN;
-    return EQ_OK;
+    return seen ? (float)(sum / seen) : NAN;
+}
+
+/* Mean over classes of the held-out cross-entropy of softmax(logits / temperature). */
+static double balanced_loss(const adp_job *job, const float *logits, double temperature)
+{
+    int classes = job->adp->attribute.classes, seen = 0;
+    double sum[EQ_ADP_CLASSES] = {0}, mean = 0;
+    int64_t total[EQ_ADP_CLASSES] = {0};
+    for (int64_t i = 0; i < job->test_count; i++) {
+        const float *z = logits + i * classes;
+        int truth = job->labels[job->test[i]];
+        double normaliser = 0;
+        for (int k = 0; k < classes; k++)
+            normaliser += exp((z[k] - z[truth]) / temperature);
+        sum[truth] += log(normaliser);
+        total[truth]++;
+    }
+    for (int k = 0; k < classes; k++)
+        if (total[k] > 0) {
+            mean += sum[k] / (double)total[k];
+            seen++;
+        }
+    return seen ? mean / seen : 0;
+}
+
+/* Temperature scaling (Guo et al., ICML 2017): heads see few images and many numbers, and are too sure of themselves.
+ * The temperature that is best on held-out images goes into the last layer, so that tau = 1 means calibrated. */
+static void calibrate_head(adp_job *job, int t, const float *logits)
+{
+    eq_adp *adp = job->adp;
+    int classes = adp->attribute.classes, last_inputs = adp->hidden > 0 ? adp->hidden : (int)adp->h_count;
+    double best = 1, lowest = INFINITY;
+    for (int i = -20; i <= 40; i++) {
+        double temperature = exp2(i / 8.0), loss = balanced_loss(job, logits, temperature);
+        if (loss < lowest) {
+            lowest = loss;
+            best = temperature;
+        }
+    }
+    float *weight = adp->hidden > 0 ? adp->weight2 : adp->weight, *bias = adp->hidden > 0 ? adp->bias2 : adp->bias;
+    for (int64_t k = 0; k < (int64_t)classes * last_inputs; k++)
+        weight[(int64_t)t * classes * last_inputs + k] /= (float)best;
+    for (int k = 0; k < classes; k++)
+        bias[t * classes + k] /= (float)best;
+}
+
+static eq_status measure_head(adp_job *job, int t)
+{
+    if (job->test_count == 0) {
+        job->adp->accuracy[t] = NAN;
+        return EQ_OK;
+    }
+    float *logits = malloc((size_t)job->test_count * (size_t)job->adp->attribute.classes * sizeof *logits);
+    eq_status status = logits ? held_out_logits(job, t, logits) : eq_fail_memory(job->ctx, "a head");
+    if (status == EQ_OK) {
+        job->adp->accuracy[t] = balanced_accuracy(job, logits);
+        calibrate_head(job, t, logits);
+    }
+    free(logits);
+    return status;
 }
 
 static eq_status train_heads(adp_job *job, eq_adp_progress_fn progress, void *user)
@@ -318,7 +379,7 @@ static void sort_heads(eq_adp *adp, const int64_t *timesteps)
     reverse_rows(adp->weight2, n, (int64_t)classes * outputs);
     reverse_rows(adp->bias2, n, classes);
     reverse_rows(adp->accuracy, n, 1);
-    reverse_rows(adp->mean_norm, n, 1);
+    reverse_rows(adp->spread, n, adp->h_count);
 }
 
 eq_status eq_adp_train(eq_context *ctx, const eq_adp_training *training, const eq_h_store *store,
@@ -332,9 +393,9 @@ eq_status eq_adp_train(eq_context *ctx, const eq_adp_training *training, const e
     job.mean = malloc((size_t)store->h_count * sizeof *job.mean);
     job.inverse_std = malloc((size_t)store->h_count * sizeof *job.inverse_std);
     out->accuracy = calloc((size_t)store->timesteps, sizeof *out->accuracy);
-    out->mean_norm = calloc((size_t)store->timesteps, sizeof *out->mean_norm);
+    out->spread = calloc((size_t)(store->timesteps * store->h_count), sizeof *out->spread);
     eq_status status = EQ_OK;
-    if (!job.mean || !job.inverse_std || !out->accuracy || !out->mean_norm)
+    if (!job.mean || !job.inverse_std || !out->accuracy || !out->spread)
         status = eq_fail_memory(ctx, "heads");
     if (status == EQ_OK)
         status = train_heads(&job, progress, user);
@@ -349,6 +410,7 @@ eq_status eq_adp_train(eq_context *ctx, const eq_adp_training *training, const e
         return status;
     }
     sort_heads(out, store->timestep);
+    out->temperature = 1; /* calibrated */
     snprintf(out->model_hash, sizeof out->model_hash, "%s", store->model_hash);
     return EQ_OK;
 }

@@ -352,7 +352,7 @@ static void published_step_sizes(void **state)
         assert_near(distance_moved(&options, &targets, betas[i]) / unit, expected, 1e-3 * expected);
     }
     options.rule = EQ_STRENGTH_NORMALISED;
-    double expected = 1e-3 * IMAGES / eq_adp_gain(&gender, 1, 0);
+    double expected = 1e-3 * IMAGES / eq_adp_gain(&gender, 1, 0, true);
     assert_near(distance_moved(&options, &targets, 0.01) / unit, expected, 1e-3 * expected);
     eq_targets_free(&targets);
 }
