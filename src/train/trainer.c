@@ -125,7 +125,7 @@ static eq_status restore(eq_trainer *trainer, const eq_tensor_file *file, const 
     const char *step = eq_tensor_file_metadata(file, "step"), *theirs = eq_tensor_file_metadata(file, "settings");
     char *end = NULL;
     long long steps = step ? strtoll(step, &end, 10) : -1;
-    if (steps < 0 || steps > MAX_STEPS || *end || !theirs)
+    if (steps < 0 || steps > MAX_STEPS || end == step || *end || !theirs)
         return eq_fail(trainer->ctx, EQ_BAD_INPUT, "%s: not a training checkpoint", file->path);
     if (strcmp(theirs, settings ? settings : "") != 0)
         return eq_fail(trainer->ctx, EQ_BAD_INPUT,

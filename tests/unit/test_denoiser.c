@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <omp.h>
 
 #include "diffusion/denoiser.h"
 #include "unit/tiny.h"
@@ -248,6 +249,7 @@ int main(void)
         cmocka_unit_test(cancelled),
     };
     ctx = eq_context_new();
+    omp_set_num_threads(1); /* the networks are tiny: threads would mostly wait for each other */
     int failed = cmocka_run_group_tests(tests, setup, teardown);
     eq_context_free(ctx);
     return failed;

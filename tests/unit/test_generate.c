@@ -421,6 +421,7 @@ int main(void)
         cmocka_unit_test(run_folder),
     };
     ctx = eq_context_new();
+    omp_set_num_threads(1); /* the networks are tiny: threads would mostly wait for each other */
     int failed = cmocka_run_group_tests(tests, setup, teardown);
     eq_context_free(ctx);
     return failed;

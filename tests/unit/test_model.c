@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <omp.h>
 
 #include "base/file.h"
 #include "equipoise/generate.h"
@@ -490,6 +491,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(not_too_many_predictors, temporary_setup, temporary_teardown),
     };
     ctx = eq_context_new();
+    omp_set_num_threads(1); /* the networks are tiny: threads would mostly wait for each other */
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     eq_context_free(ctx);
     return failed;

@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <omp.h>
 
 #include "diffusion/ddpm.h"
 #include "diffusion/sampling.h"
@@ -279,6 +280,7 @@ int main(void)
         cmocka_unit_test(cancellation),
     };
     ctx = eq_context_new();
+    omp_set_num_threads(1); /* the networks are tiny: threads would mostly wait for each other */
     int failed = cmocka_run_group_tests(tests, setup, teardown);
     eq_context_free(ctx);
     return failed;
