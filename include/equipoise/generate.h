@@ -37,7 +37,8 @@ typedef struct eq_generate_options {
     int steps;           /* [50] */
     const char *sampler; /* ["ddim"] */
     const char *spacing; /* of the timesteps: "leading", "trailing", "linspace", "paper" [the model's] */
-    double eta;          /* of DDIM, 0..1 */
+    double eta;             /* of DDIM, above 0 to 1 [1, the published value; 0 in preset sd] */
+    int deterministic;      /* 1: DDIM without noise (eta 0); changes of h then weigh less */
     const char *method;  /* "none", "distribution", "sample", "assign" ["distribution"; "none" without targets] */
     const char *loss;    /* "chi2", "kl", "l2" ["chi2"] */
     const char *preset;  /* "p2" or "sd": the published settings; what is set here overrides them */
@@ -76,6 +77,9 @@ typedef struct eq_generation {
 EQ_API eq_status eq_generate(eq_pipeline *pipeline, const eq_generate_options *options, const eq_targets *targets,
                              eq_generation *out);
 EQ_API void eq_generation_free(eq_generation *generation);
+
+/* Whether this processor computes bfloat16 faster than float32. */
+EQ_API int eq_bf16_is_fast(void);
 
 /* Finds the strength for these targets on a small batch: the one that trades distance to the target best against drift
  * from the unguided images of the same seeds (see doc/method.md). */

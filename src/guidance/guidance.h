@@ -8,6 +8,10 @@
 
 enum { EQ_MAX_ADPS = 8 };
 
+/* Where neither the user nor a calibration says one. A step has to be large: the decoder sees h beside its skip
+ * connections, which still show the unguided image. */
+#define EQ_DEFAULT_STRENGTH 50.0
+
 typedef struct eq_guidance eq_guidance;
 
 /* A guidance method: one file, one row of the table in guidance.c. */

@@ -7,7 +7,7 @@
 
 enum { CALIBRATION_IMAGES = 48, CALIBRATION_STEPS = 25 };
 
-static const double strengths[] = {0.25, 0.5, 1, 2, 4, 8, 16};
+static const double strengths[] = {4, 8, 16, 32, 64, 128, 256};
 
 /* What a drift of 1 (root mean square over pixels, of values in [-1, 1]) is worth in FD. A set whose images have all
  * become others, about 0.5, so costs as much as one that misses 50/50 by 0.1 each way. */

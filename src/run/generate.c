@@ -6,6 +6,7 @@
 
 #include "diffusion/sampling.h"
 #include "diffusion/timesteps.h"
+#include "kernels/onednn/onednn.h"
 #include "run/pipeline.h"
 
 enum { DEFAULT_STEPS = 50, P2_GROUP = 100 };
@@ -108,7 +109,7 @@ static eq_status resolve(eq_pipeline *pipeline, const eq_generate_options *o, co
     if (out->plan.steps < 1 || out->plan.steps > most)
         return eq_fail(ctx, EQ_BAD_USAGE, "the steps must be 1 to %d, which this model was trained with, not %d", most,
                        out->plan.steps);
-    out->plan.eta = o->eta != 0 ? o->eta : p ? p->eta : 0;
+    out->plan.eta = o->deterministic ? 0 : o->eta != 0 ? o->eta : p ? p->eta : 1;
     EQ_TRY(eq_sampler_find(ctx, o->sampler ? o->sampler : "ddim", &out->plan.sampler));
     const char *spacing = o->spacing ? o->spacing : p ? p->spacing : "default";
     EQ_TRY(eq_spacing_find(ctx, spacing, &out->plan.spacing));
@@ -317,4 +318,9 @@ eq_status eq_generate(eq_pipeline *pipeline, const eq_generate_options *options,
     }
     out->seconds = now() - start;
     return EQ_OK;
+}
+
+int eq_bf16_is_fast(void)
+{
+    return eq_onednn_bf16_is_fast();
 }

@@ -22,7 +22,8 @@ typedef struct settings {
 static const char *const methods[] = {"none", "distribution", "sample", "assign", NULL};
 static const char *const losses[] = {"chi2", "kl", "l2", NULL};
 static const char *const presets[] = {"none", "p2", "sd", NULL};
-static const char *const dtypes[] = {"f32", "bf16", NULL};
+static const char *const dtypes[] = {"f32", "bf16", "auto", NULL};
+enum { DTYPE_BF16 = 1, DTYPE_AUTO = 2 };
 
 static const eq_option options[] = {
     {.heading = "Model and results"},
@@ -144,11 +145,12 @@ static const eq_option options[] = {
      .help = "ddim or ddpm"},
     {.name = "eta",
      .kind = EQ_REAL,
-     .value = "F",
-     .standard = "0",
+     .automatic = true,
+     .value = "F|auto",
+     .standard = "auto",
      .real = {0, 1},
      .member = offsetof(settings, eta),
-     .help = "share of fresh noise at each DDIM step"},
+     .help = "share of fresh noise at each DDIM step; auto is the preset's, else 1"},
     {.name = "spacing",
      .kind = EQ_TEXT,
      .value = "NAME",
@@ -159,9 +161,9 @@ static const eq_option options[] = {
      .kind = EQ_CHOICE,
      .value = "NAME",
      .choices = dtypes,
-     .standard = "f32",
+     .standard = "auto",
      .member = offsetof(settings, dtype),
-     .help = "numbers to compute the network in; bf16 is faster where the processor has it"},
+     .help = "numbers to compute the network in; auto is bf16 where the processor is faster with it, else f32"},
     {.name = "micro-batch",
      .kind = EQ_INTEGER,
      .value = "N",
@@ -251,7 +253,8 @@ static void fill_options(generate_run *r)
         .steps = (int)s->steps,
         .sampler = s->sampler,
         .spacing = s->spacing,
-        .eta = s->eta,
+        .eta = s->eta > 0 ? s->eta : 0,
+        .deterministic = s->eta == 0,
         .method = method_given ? methods[s->method] : NULL,
         .loss = eq_given(call, "loss") ? losses[s->loss] : NULL,
         .preset = s->preset > 0 ? presets[s->preset] : NULL,
@@ -262,7 +265,7 @@ static void fill_options(generate_run *r)
         .coupled = s->coupled,
         .micro_batch = s->micro_batch,
         .memory_bytes = (size_t)s->memory,
-        .bf16 = s->dtype == 1,
+        .bf16 = s->dtype == DTYPE_BF16 || (s->dtype == DTYPE_AUTO && eq_bf16_is_fast()),
         .progress = show_progress,
         .progress_user = r,
     };
@@ -273,12 +276,12 @@ static json_t *settings_json(const generate_run *r)
 {
     const settings *s = r->s;
     const char *method = r->options.method ? r->options.method : r->targets.count > 0 ? "distribution" : "none";
-    json_t *root =
-        json_pack("{s:I, s:I, s:I, s:I, s:s, s:s, s:f, s:s, s:s, s:s, s:f, s:f, s:s}", "count", (json_int_t)s->count,
-                  "first_index", (json_int_t)s->first_index, "seed", (json_int_t)r->call->common.seed, "steps",
-                  (json_int_t)s->steps, "sampler", s->sampler, "spacing", s->spacing ? s->spacing : "model", "eta",
-                  s->eta, "method", method, "loss", losses[s->loss], "preset", presets[s->preset], "strength",
-                  r->options.strength, "temperature", s->temperature, "dtype", dtypes[s->dtype]);
+    json_t *root = json_pack("{s:I, s:I, s:I, s:I, s:s, s:s, s:f, s:s, s:s, s:s, s:f, s:f, s:s}", "count",
+                             (json_int_t)s->count, "first_index", (json_int_t)s->first_index, "seed",
+                             (json_int_t)r->call->common.seed, "steps", (json_int_t)s->steps, "sampler", s->sampler,
+                             "spacing", s->spacing ? s->spacing : "model", "eta", s->eta, "method", method, "loss",
+                             losses[s->loss], "preset", presets[s->preset], "strength", r->options.strength,
+                             "temperature", s->temperature, "dtype", dtypes[r->options.bf16 ? DTYPE_BF16 : 0]);
     if (eq_given(r->call, "guide-steps"))
         json_object_set_new(root, "guide_steps",
                             json_sprintf("%" PRId64 "..%" PRId64, s->guide_steps.first, s->guide_steps.last));

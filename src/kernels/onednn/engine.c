@@ -29,3 +29,9 @@ void eq_onednn_close(void *backend)
         dnnl_engine_destroy(dnn->engine);
     free(dnn);
 }
+
+bool eq_onednn_bf16_is_fast(void)
+{
+    dnnl_cpu_isa_t isa = dnnl_get_effective_cpu_isa();
+    return (isa & dnnl_cpu_isa_avx512_core_bf16) == dnnl_cpu_isa_avx512_core_bf16;
+}

@@ -8,6 +8,9 @@
 eq_status eq_onednn_open(eq_context *ctx, void **backend);
 void eq_onednn_close(void *backend);
 
+/* Whether the processor has bfloat16 instructions that oneDNN uses; without them bfloat16 is emulated. */
+bool eq_onednn_bf16_is_fast(void);
+
 extern const eq_kernel eq_onednn_conv2d;
 extern const eq_kernel eq_onednn_conv2d_grad_input;
 extern const eq_kernel eq_onednn_conv2d_grad_weight;
