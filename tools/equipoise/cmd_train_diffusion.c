@@ -10,7 +10,7 @@ typedef struct settings {
     eq_integers channels, attention;
     int beta_schedule, prediction;
     int64_t steps, batch, warmup;
-    int weighting, dtype;
+    int weighting, dtype, spacing, weights;
     double learning_rate, ema, weight_decay, clip;
     bool no_flip;
     double minutes, checkpoint_minutes, sheet_minutes;
@@ -21,6 +21,8 @@ static const char *const beta_schedules[] = {"linear", "scaled_linear", "squared
 static const char *const predictions[] = {"epsilon", "v_prediction", "sample", NULL};
 static const char *const weightings[] = {"uniform", "min-snr", "p2", NULL};
 static const char *const dtypes[] = {"f32", "bf16", NULL};
+static const char *const spacings[] = {"default", "leading", "trailing", "linspace", "paper", NULL};
+static const char *const weight_dtypes[] = {"f32", "bf16", "f16", NULL};
 
 static const eq_option options[] = {
     {.heading = "Folders"},
@@ -103,6 +105,13 @@ static const eq_option options[] = {
      .standard = "epsilon",
      .member = offsetof(settings, prediction),
      .help = "what the network puts out: the noise, v, or the image"},
+    {.name = "spacing",
+     .kind = EQ_CHOICE,
+     .value = "NAME",
+     .choices = spacings,
+     .standard = "trailing",
+     .member = offsetof(settings, spacing),
+     .help = "which timesteps sampling visits when it is not told; kept in the model"},
     {.name = "weighting",
      .kind = EQ_CHOICE,
      .value = "NAME",
@@ -172,6 +181,13 @@ static const eq_option options[] = {
      .member = offsetof(settings, no_flip),
      .help = "do not mirror half of the images"},
     {.heading = "Run"},
+    {.name = "weights",
+     .kind = EQ_CHOICE,
+     .value = "NAME",
+     .choices = weight_dtypes,
+     .standard = "f32",
+     .member = offsetof(settings, weights),
+     .help = "numbers of the weights in the model's file"},
     {.name = "minutes",
      .kind = EQ_REAL,
      .value = "F",
@@ -297,11 +313,12 @@ static eq_status fill_run(const eq_invocation *call, watch *w, eq_diffusion_run 
                               .budget_seconds = 60 * s->minutes,
                               .resume = s->resume,
                               .strict = s->strict,
-                              .save_dtype = EQ_F32,
+                              .save_dtype = (eq_dtype)s->weights,
                               .progress = show_progress,
                               .progress_user = w};
     run->schedule.beta_kind = (eq_beta_kind)s->beta_schedule;
     run->schedule.prediction = (eq_prediction_type)s->prediction;
+    run->schedule.spacing = (eq_spacing)s->spacing;
     return fill_unet(call, &run->training.unet);
 }
 
