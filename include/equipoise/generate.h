@@ -37,8 +37,8 @@ typedef struct eq_generate_options {
     int steps;           /* [50] */
     const char *sampler; /* ["ddim"] */
     const char *spacing; /* of the timesteps: "leading", "trailing", "linspace", "paper" [the model's] */
-    double eta;             /* of DDIM, above 0 to 1 [1, the published value; 0 in preset sd] */
-    int deterministic;      /* 1: DDIM without noise (eta 0); changes of h then weigh less */
+    double eta;          /* of DDIM, above 0 to 1 [1, the published value; 0 in preset sd] */
+    int deterministic;   /* 1: DDIM without noise (eta 0); changes of h then weigh less */
     const char *method;  /* "none", "distribution", "sample", "assign" ["distribution"; "none" without targets] */
     const char *loss;    /* "chi2", "kl", "l2" ["chi2"] */
     const char *preset;  /* "p2" or "sd": the published settings; what is set here overrides them */
