@@ -278,10 +278,11 @@ eq_status eq_adp_write(eq_context *ctx, const char *path, const eq_adp *adp)
 {
     int outputs = adp->hidden > 0 ? adp->hidden : adp->attribute.classes;
     int64_t rows = (int64_t)adp->heads * outputs, rows2 = (int64_t)adp->heads * adp->attribute.classes;
-    if (!fits_half(adp->weight, rows * adp->h_count) || !fits_half(adp->weight2, rows2 * adp->hidden))
+    if (!fits_half(adp->weight, rows * adp->h_count) || !fits_half(adp->weight2, rows2 * adp->hidden) ||
+        !fits_half(adp->spread, adp->heads * adp->h_count))
         return eq_fail(ctx, EQ_FAILED,
-                       "%s: the heads of \"%s\" have weights that are not finite or above 65504, which is no use; "
-                       "train them at a lower --learning-rate",
+                       "%s: the heads of \"%s\" have weights or a spread of h that are not finite or above "
+                       "65504, which is no use; train them at a lower --learning-rate",
                        path, adp->attribute.name);
     return write_heads(ctx, path, adp);
 }

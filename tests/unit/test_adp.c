@@ -303,7 +303,13 @@ static void weights_beyond_half_are_refused(void **state)
     assert_fails(eq_adp_write(ctx, path, &adp), EQ_FAILED, "above 65504");
     adp.weight[7] = NAN;
     assert_fails(eq_adp_write(ctx, path, &adp), EQ_FAILED, "\"gender\"");
+    adp.weight[7] = 65504;
+    adp.spread = calloc(3 * COUNT, sizeof(float));
+    adp.spread[3 * COUNT - 1] = 65536;
+    assert_fails(eq_adp_write(ctx, path, &adp), EQ_FAILED, "above 65504");
     assert_false(eq_path_exists(path));
+    adp.spread[3 * COUNT - 1] = 1;
+    assert_ok(eq_adp_write(ctx, path, &adp));
     eq_adp_free(&adp);
     free(path);
 }
