@@ -42,7 +42,7 @@ typedef struct eq_generate_options {
     const char *method;  /* "none", "distribution", "sample", "assign" ["distribution"; "none" without targets] */
     const char *loss;    /* "chi2", "kl", "l2" ["chi2"] */
     const char *preset;  /* "p2" or "sd": the published settings; what is set here overrides them */
-    double strength;     /* [what calibration stored with the predictor, else 1; 1 in presets] */
+    double strength;     /* [what calibration stored with the predictor, else 50; 1 in presets] */
     double temperature;  /* [the predictor's] */
     int guide_first, guide_last; /* guided steps, from 1; [all] */
     int64_t coupled;             /* images that share one P [all; 100 in preset p2] */

@@ -200,7 +200,7 @@ static void what_is_recorded(void **state)
     for (int i = 0; i < 6; i++)
         women += g.cells[i] == 0;
     assert_int_equal(women, 3);
-    assert_near(g.strength, 1, 0); /* nobody said, nobody calibrated */
+    assert_near(g.strength, EQ_DEFAULT_STRENGTH, 0); /* nobody said, nobody calibrated */
     assert_true(g.seconds > 0 && g.arena_bytes > 0);
     eq_generation_free(&g);
 }
@@ -275,6 +275,26 @@ static void presets(void **state)
     eq_generation_free(&second);
     eq_generation_free(&first);
     eq_generation_free(&plain);
+}
+
+/* DDIM adds noise unless told otherwise. */
+static void noise_of_ddim(void **state)
+{
+    eq_generate_options options = {.count = 2, .steps = 5};
+    eq_generation usual = generate(&options, &none);
+    options.eta = 1;
+    eq_generation one = generate(&options, &none);
+    options.deterministic = 1;
+    eq_generation still = generate(&options, &none);
+    options = (eq_generate_options){.count = 2, .steps = 5, .preset = "sd"}; /* eta 0 */
+    eq_generation sd = generate(&options, &none);
+    assert_int_equal(most_apart(&usual, 0, &one, 0, 2), 0);
+    assert_true(most_apart(&usual, 0, &still, 0, 2) > 10);
+    assert_int_equal(most_apart(&still, 0, &sd, 0, 2), 0);
+    eq_generation_free(&usual);
+    eq_generation_free(&one);
+    eq_generation_free(&still);
+    eq_generation_free(&sd);
 }
 
 /* Runs shorter than a quarter of the steps still get their classes. */
@@ -415,6 +435,7 @@ int main(void)
         cmocka_unit_test(what_is_recorded),
         cmocka_unit_test(progress_and_cancellation),
         cmocka_unit_test(presets),
+        cmocka_unit_test(noise_of_ddim),
         cmocka_unit_test(assign_in_a_short_range),
         cmocka_unit_test(refusals),
         cmocka_unit_test(calibration),

@@ -145,7 +145,8 @@ static void distribution_gradients(void **state)
 static void distribution_reaches_its_target(void **state)
 {
     eq_targets targets = parse("gender=female:0.8,male:0.2");
-    eq_guidance_options options = {.method = &eq_method_distribution, .loss = eq_loss_find("chi2"), .last_step = 9};
+    eq_guidance_options options = {
+        .method = &eq_method_distribution, .loss = eq_loss_find("chi2"), .last_step = 9, .strength = 1};
     eq_guidance *run = start(&options, &targets, 20);
     float *h = tiny_normals(3, 20 * H);
     double first = 0, last = 0;
@@ -362,7 +363,10 @@ static void calibrated_strength(void **state)
 {
     eq_targets targets = parse("gender=female:0.8,male:0.2");
     eq_guidance_options options = {.method = &eq_method_distribution, .loss = eq_loss_find("l2"), .last_step = 9};
-    double plain = distance_moved(&options, &targets, 0.01);
+    options.strength = EQ_DEFAULT_STRENGTH;
+    double named = distance_moved(&options, &targets, 0.01), plain = named / EQ_DEFAULT_STRENGTH;
+    options.strength = 0;
+    assert_near(distance_moved(&options, &targets, 0.01), named, 1e-6 * named);
     options.rule = EQ_STRENGTH_P2;
     double published = distance_moved(&options, &targets, 0.01);
     gender.strength = 3;
@@ -380,8 +384,11 @@ static void calibrated_strength(void **state)
 static void only_the_guided_steps_move(void **state)
 {
     eq_targets targets = parse("gender=female:0.8,male:0.2");
-    eq_guidance_options options = {
-        .method = &eq_method_distribution, .loss = eq_loss_find("chi2"), .first_step = 3, .last_step = 5};
+    eq_guidance_options options = {.method = &eq_method_distribution,
+                                   .loss = eq_loss_find("chi2"),
+                                   .first_step = 3,
+                                   .last_step = 5,
+                                   .strength = 1};
     eq_guidance *run = start(&options, &targets, IMAGES);
     float *h = tiny_normals(8, IMAGES * H), before[IMAGES * H];
     for (int step = 0; step < 10; step++) {
