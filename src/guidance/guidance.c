@@ -175,7 +175,9 @@ double eq_guidance_strength(const eq_guidance *run, int adp)
     if (o->strength > 0)
         return o->strength;
     bool calibrated = o->rule == EQ_STRENGTH_NORMALISED && run->adps[adp]->strength > 0;
-    return calibrated ? run->adps[adp]->strength : o->rule == EQ_STRENGTH_NORMALISED ? EQ_DEFAULT_STRENGTH : 1.0;
+    return calibrated                          ? run->adps[adp]->strength
+           : o->rule == EQ_STRENGTH_NORMALISED ? o->method->default_strength
+                                               : 1.0;
 }
 
 /* What multiplies the gradient of the loss as the method states it. */

@@ -8,10 +8,6 @@
 
 enum { EQ_MAX_ADPS = 8 };
 
-/* Where neither the user nor a calibration says one. A step has to be large: the decoder sees h beside its skip
- * connections, which still show the unguided image. */
-#define EQ_DEFAULT_STRENGTH 50.0
-
 typedef struct eq_guidance eq_guidance;
 
 /* A guidance method: one file, one row of the table in guidance.c. */
@@ -21,6 +17,9 @@ typedef struct eq_method {
     /* Reads run->p, writes run->dlogits: [n, classes] a predictor, zeroed before, gradients of each image's tempered
      * logits where an image is to move; the sign is that of a loss to be lowered. Called at every guided step. */
     eq_status (*step)(eq_guidance *run, int step);
+    /* Where neither the user nor a calibration says one. It is large because the decoder sees h beside its skip
+     * connections, which still show the unguided image. */
+    double default_strength;
     bool normalised; /* dlogits are already one image's own, not a mean over n */
 } eq_method;
 

@@ -7,7 +7,7 @@
 
 enum { CALIBRATION_IMAGES = 48, CALIBRATION_STEPS = 25 };
 
-static const double strengths[] = {4, 8, 16, 32, 64, 128, 256};
+static const double strengths[] = {25, 50, 100, 200, 400, 800, 1600};
 
 /* What a drift of 1 (root mean square over pixels, of values in [-1, 1]) is worth in FD. A set whose images have all
  * become others, about 0.5, so costs as much as one that misses 50/50 by 0.1 each way. */

@@ -87,8 +87,8 @@ static eq_status resolve_guidance(eq_context *ctx, const preset *p, const eq_gen
                        out->first_step + 1, out->last_step + 1);
     if (out->method->step && targets->count == 0)
         return eq_fail(ctx, EQ_BAD_USAGE, "method %s needs a target, such as gender=female:0.5,male:0.5", method);
-    /* Before a quarter of the run is over, predictions say too little to deal out classes by. */
-    out->assign_step = out->first_step > steps / 4 || out->last_step < steps / 4 ? out->first_step : steps / 4;
+    /* At the very first steps predictions say too little to deal out classes by. */
+    out->assign_step = out->first_step > steps / 16 || out->last_step < steps / 16 ? out->first_step : steps / 16;
     return EQ_OK;
 }
 
