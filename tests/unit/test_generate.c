@@ -10,6 +10,7 @@
 
 #include "equipoise/generate.h"
 #include "guidance/adp_file.h"
+#include "guidance/guidance.h"
 #include "io/json.h"
 #include "io/manifest.h"
 #include "run/folder.h"
@@ -200,7 +201,7 @@ static void what_is_recorded(void **state)
     for (int i = 0; i < 6; i++)
         women += g.cells[i] == 0;
     assert_int_equal(women, 3);
-    assert_near(g.strength, EQ_DEFAULT_STRENGTH, 0); /* nobody said, nobody calibrated */
+    assert_near(g.strength, eq_method_find("distribution")->default_strength, 0); /* nobody said, nobody calibrated */
     assert_true(g.seconds > 0 && g.arena_bytes > 0);
     eq_generation_free(&g);
 }
