@@ -364,7 +364,7 @@ static void calibrated_strength(void **state)
     eq_targets targets = parse("gender=female:0.8,male:0.2");
     eq_guidance_options options = {.method = &eq_method_distribution, .loss = eq_loss_find("l2"), .last_step = 9};
     options.strength = eq_method_distribution.default_strength;
-    double named = distance_moved(&options, &targets, 0.01), plain = named / EQ_DEFAULT_STRENGTH;
+    double named = distance_moved(&options, &targets, 0.01), plain = named / eq_method_distribution.default_strength;
     options.strength = 0;
     assert_near(distance_moved(&options, &targets, 0.01), named, 1e-6 * named);
     options.rule = EQ_STRENGTH_P2;
