@@ -42,7 +42,7 @@ typedef struct eq_guidance_options {
     const eq_method *method;
     const eq_loss *loss;
     eq_strength_rule rule;
-    double strength;           /* 0: the predictors' calibrated one, else EQ_DEFAULT_STRENGTH; published rules: 1 */
+    double strength;           /* 0: the predictors' calibrated one, else the method's; published rules: 1 */
     double temperature;        /* 0: the predictors' own */
     int first_step, last_step; /* guided steps, counted from 0 along the run, both included */
     int assign_step;           /* assign: the first step at which images get their classes */
