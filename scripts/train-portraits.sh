@@ -26,7 +26,7 @@ classifier evaluator convnet evaluator-train 2
     --weighting min-snr --spacing trailing --steps "${STEPS:-3300}" --batch 32 --learning-rate 6e-4 --warmup 200 \
     --ema 0.999 --dtype bf16 --weights bf16 --seed 7 --resume
 
-"$tool" train adp --model "$work/unet" --classifier "$work/classifier" --count 1200 --every 4 --eta 1 --dtype bf16 \
+"$tool" train adp --model "$work/unet" --classifier "$work/classifier" --count 1000 --every 4 --eta 1 --dtype bf16 \
     --seed 21 --out "$work/unet/adp"
 
 model=$work/portraits

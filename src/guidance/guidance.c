@@ -228,13 +228,14 @@ double eq_guidance_cell_probability(const eq_guidance *run, int target, int64_t 
     return product;
 }
 
-void eq_guidance_pull(eq_guidance *run, int target, int64_t image, int cell)
+void eq_guidance_pull(eq_guidance *run, int target, int64_t image, int cell, double weight)
 {
     const eq_target *t = &run->targets->items[target];
     for (int a = 0; a < t->attribute_count; a++) {
         int adp = run->target_adp[target * EQ_TARGET_ATTRIBUTES + a];
         int classes = run->adps[adp]->attribute.classes, wanted = eq_target_cell_class(t, cell, a);
         for (int k = 0; k < classes; k++)
-            run->dlogits[adp][image * classes + k] += run->p[adp][image * classes + k] - (k == wanted ? 1.0f : 0.0f);
+            run->dlogits[adp][image * classes + k] +=
+                (float)weight * (run->p[adp][image * classes + k] - (k == wanted ? 1.0f : 0.0f));
     }
 }

@@ -84,7 +84,7 @@ double eq_guidance_strength(const eq_guidance *run, int adp);
 
 /* For methods: the probability that image i is in a cell of target `target`, from the current p. */
 double eq_guidance_cell_probability(const eq_guidance *run, int target, int64_t image, int cell);
-/* For methods: adds the gradient of the cross-entropy towards `cell` to image i's dlogits. */
-void eq_guidance_pull(eq_guidance *run, int target, int64_t image, int cell);
+/* For methods: adds `weight` times the gradient of the cross-entropy towards `cell` to image i's dlogits. */
+void eq_guidance_pull(eq_guidance *run, int target, int64_t image, int cell, double weight);
 
 #endif

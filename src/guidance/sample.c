@@ -32,7 +32,7 @@ static eq_status sample_step(eq_guidance *run, int step)
         EQ_TRY(deal_cells(run));
     for (int t = 0; t < run->targets->count; t++)
         for (int64_t i = 0; i < run->n; i++)
-            eq_guidance_pull(run, t, i, run->cell[t * run->n + i]);
+            eq_guidance_pull(run, t, i, run->cell[t * run->n + i], 1.0);
     return EQ_OK;
 }
 
