@@ -103,12 +103,16 @@ void eq_image_to_float(const eq_image *image, float *values)
         values[i] = (float)image->pixels[i] / 127.5f - 1.0f;
 }
 
-void eq_image_from_float(const float *values, eq_image *image)
+void eq_pixels_from_float(const float *values, size_t count, uint8_t *pixels)
 {
-    size_t count = (size_t)image->width * (size_t)image->height * 3;
     for (size_t i = 0; i < count; i++) {
         float level = (values[i] + 1.0f) * 127.5f + 0.5f;
         /* Written so that NaN becomes 0. */
-        image->pixels[i] = level >= 255.0f ? 255 : level > 0.0f ? (uint8_t)level : 0;
+        pixels[i] = level >= 255.0f ? 255 : level > 0.0f ? (uint8_t)level : 0;
     }
+}
+
+void eq_image_from_float(const float *values, eq_image *image)
+{
+    eq_pixels_from_float(values, (size_t)image->width * (size_t)image->height * 3, image->pixels);
 }

@@ -41,5 +41,7 @@ eq_status eq_image_fit(eq_context *ctx, const eq_image *image, int width, int he
  */
 void eq_image_to_float(const eq_image *image, float *values);
 void eq_image_from_float(const float *values, eq_image *image);
+/* The same for any number of values. pixels: [count] */
+void eq_pixels_from_float(const float *values, size_t count, uint8_t *pixels);
 
 #endif

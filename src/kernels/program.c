@@ -1,8 +1,8 @@
 #include "kernels/program.h"
 
 #include <stdlib.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/memory.h"
 #include "kernels/kernel.h"
 #include "kernels/onednn/onednn.h"
@@ -231,23 +231,16 @@ static eq_status run_step(eq_program *program, int32_t index)
     return EQ_OK;
 }
 
-static double now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
-
 eq_status eq_program_run_stage(eq_program *program, int stage)
 {
     for (int32_t n = 0; n < program->graph->node_count; n++) {
         step *s = &program->steps[n];
         if (!s->kernel || program->graph->nodes[n].stage != stage)
             continue;
-        double start = program->timing ? now() : 0;
+        double start = program->timing ? eq_seconds() : 0;
         EQ_TRY(run_step(program, n));
         if (program->timing) {
-            s->seconds += now() - start;
+            s->seconds += eq_seconds() - start;
             s->calls++;
         }
     }

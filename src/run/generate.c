@@ -2,10 +2,11 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "diffusion/sampling.h"
 #include "diffusion/timesteps.h"
+#include "io/image.h"
 #include "kernels/onednn/onednn.h"
 #include "run/pipeline.h"
 
@@ -18,13 +19,6 @@ typedef struct settings {
     eq_guidance_options guidance;
     int64_t group;
 } settings;
-
-static double now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
 
 /* What a preset stands for (the published settings of the two systems in Parihar et al. 2024). */
 typedef struct preset {
@@ -135,9 +129,9 @@ static bool hook_active(const void *user, int step)
 static eq_status hook_apply(void *user, int step, double timestep, double beta, float *h)
 {
     guided *g = user;
-    double start = now();
+    double start = eq_seconds();
     eq_status status = eq_guidance_apply(g->guidance, step, timestep, beta, h);
-    g->seconds += now() - start;
+    g->seconds += eq_seconds() - start;
     return status;
 }
 
@@ -186,15 +180,6 @@ void eq_generation_free(eq_generation *generation)
     free(generation->cells);
     free(generation->moved);
     *generation = (eq_generation){0};
-}
-
-/* x: [count, 3 channels] in [-1, 1] */
-static void store_pixels(const float *x, size_t count, uint8_t *pixels)
-{
-    for (size_t i = 0; i < count; i++) {
-        float value = (x[i] + 1.0f) * 127.5f;
-        pixels[i] = (uint8_t)(value < 0 ? 0 : value > 255 ? 255 : value + 0.5f);
-    }
 }
 
 /* Copies what guidance saw of images first..first + n - 1. */
@@ -272,7 +257,7 @@ static eq_status sample_group(eq_pipeline *pipeline, const settings *s, const eq
     if (status == EQ_OK) {
         eq_program_memory memory = eq_program_memory_use(eq_denoiser_program(denoiser));
         size_t image = (size_t)out->width * (size_t)out->height * 3;
-        store_pixels(x, (size_t)n * image, out->pixels + (size_t)first * image);
+        eq_pixels_from_float(x, (size_t)n * image, out->pixels + (size_t)first * image);
         store_guidance(g.guidance, first, out);
         out->guidance_seconds += g.seconds;
         out->unet_passes += eq_denoiser_passes(denoiser);
@@ -306,7 +291,7 @@ eq_status eq_generate(eq_pipeline *pipeline, const eq_generate_options *options,
                       eq_generation *out)
 {
     settings s;
-    double start = now();
+    double start = eq_seconds();
     *out = (eq_generation){0};
     EQ_TRY(resolve(pipeline, options, targets, &s));
     eq_status status = allocate_result(pipeline, &s, targets, out);
@@ -316,7 +301,7 @@ eq_status eq_generate(eq_pipeline *pipeline, const eq_generate_options *options,
         eq_generation_free(out);
         return status;
     }
-    out->seconds = now() - start;
+    out->seconds = eq_seconds() - start;
     return EQ_OK;
 }
 

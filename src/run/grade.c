@@ -1,14 +1,8 @@
 #include "run/grade.h"
 
-#include <stdlib.h>
-#include <time.h>
+#include "base/clock.h"
 
-static double now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
+#include <stdlib.h>
 
 /* The targets in the evaluator's classes; those of attributes that it does not know are left out with a warning. */
 static eq_status align_targets(eq_context *ctx, const eq_targets *targets, const eq_attribute *known, int known_count,
@@ -55,7 +49,7 @@ eq_status eq_grade_generation(eq_context *ctx, eq_classifier *evaluator, const c
                               const eq_frechet_result *frechet, eq_grade *out)
 {
     *out = (eq_grade){0};
-    double start = now();
+    double start = eq_seconds();
     int known_count;
     const eq_attribute *known = eq_classifier_attributes(evaluator, &known_count);
     eq_targets aligned = {0};
@@ -63,7 +57,7 @@ eq_status eq_grade_generation(eq_context *ctx, eq_classifier *evaluator, const c
     if (status == EQ_OK)
         status = grade(ctx, evaluator, name, generation, &aligned, frechet, out);
     eq_targets_free(&aligned);
-    out->seconds = now() - start;
+    out->seconds = eq_seconds() - start;
     if (status != EQ_OK)
         eq_grade_free(out);
     return status;

@@ -5,6 +5,7 @@
 #include "base/rng.h"
 #include "diffusion/ddim.h"
 #include "diffusion/forward.h"
+#include "io/image.h"
 #include "train/h_store.h"
 
 /* What both ways of recording share. */
@@ -109,10 +110,8 @@ eq_status eq_record_samples(eq_pipeline *pipeline, const eq_record_options *opti
         status = eq_fail_memory(pipeline->ctx, "the samples");
     if (status == EQ_OK)
         status = sample_recorded(&r, x);
-    for (size_t i = 0; status == EQ_OK && i < total; i++) {
-        float value = (x[i] + 1.0f) * 127.5f;
-        (*pixels)[i] = (uint8_t)(value < 0 ? 0 : value > 255 ? 255 : value + 0.5f);
-    }
+    if (status == EQ_OK)
+        eq_pixels_from_float(x, total, *pixels);
     free(x);
     status = finish(&r, status);
     if (status != EQ_OK) {

@@ -3,9 +3,9 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "base/attribute.h"
+#include "base/clock.h"
 #include "base/hash.h"
 #include "base/path.h"
 #include "train/augment.h"
@@ -25,13 +25,6 @@ typedef struct job {
     double start, smoothed_loss;
     char settings[640];
 } job;
-
-static double now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
 
 /* --- what is learnt from what --- */
 
@@ -151,7 +144,7 @@ static void report(job *j, const eq_trainer *trainer, double loss, double norm)
     j->smoothed_loss = j->smoothed_loss == 0 ? loss : 0.98 * j->smoothed_loss + 0.02 * loss;
     if (!j->run->progress)
         return;
-    double rate = (double)(j->steps_done - j->steps_resumed) / (now() - j->start + 1e-9);
+    double rate = (double)(j->steps_done - j->steps_resumed) / (eq_seconds() - j->start + 1e-9);
     eq_training_progress p = {.step = j->steps_done,
                               .total_steps = j->steps_total,
                               .loss = j->smoothed_loss,
@@ -166,7 +159,7 @@ static void report(job *j, const eq_trainer *trainer, double loss, double norm)
 static eq_status run_updates(job *j, eq_trainer *trainer, const inputs *in, const char *checkpoint)
 {
     int batch = j->run->batch;
-    double last = now();
+    double last = eq_seconds();
     while (trainer->optimiser.step < j->run->optimiser.total_steps && !eq_cancelled(j->ctx)) {
         int64_t first = trainer->optimiser.step * batch;
 #pragma omp parallel for schedule(static)
@@ -175,9 +168,9 @@ static eq_status run_updates(job *j, eq_trainer *trainer, const inputs *in, cons
         double loss, norm;
         EQ_TRY(eq_trainer_step(trainer, &loss, &norm));
         report(j, trainer, loss, norm);
-        if (j->run->checkpoint_seconds > 0 && now() - last > j->run->checkpoint_seconds) {
+        if (j->run->checkpoint_seconds > 0 && eq_seconds() - last > j->run->checkpoint_seconds) {
             EQ_TRY(eq_trainer_save(trainer, checkpoint, j->settings));
-            last = now();
+            last = eq_seconds();
         }
     }
     EQ_TRY(eq_trainer_save(trainer, checkpoint, j->settings));
@@ -376,7 +369,7 @@ static eq_status run_job(job *j)
            j->config->attribute_count, (double)j->params->total / 1e6);
     int folds = run->folds >= 2 ? run->folds : 0;
     j->steps_total = run->optimiser.total_steps * (folds + 1);
-    j->start = now();
+    j->start = eq_seconds();
     for (int f = 0; f < folds; f++) {
         EQ_TRY(fit_with_checkpoint(j, f, folds));
         EQ_TRY(grade(j, f, folds));

@@ -2,8 +2,8 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/path.h"
 #include "diffusion/model.h"
 #include "diffusion/sampling.h"
@@ -23,13 +23,6 @@ typedef struct run_state {
     int64_t first_step;
     double smoothed_loss;
 } run_state;
-
-static double now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
 
 /* What must be the same for a resumed run to be the same run. */
 static void describe_settings(run_state *s)
@@ -126,7 +119,7 @@ static eq_status sample_sheet(run_state *s)
 
 static eq_status save_checkpoint(run_state *s)
 {
-    s->last_checkpoint = now();
+    s->last_checkpoint = eq_seconds();
     return eq_trainer_save(&s->trainer.core, s->checkpoint, s->settings);
 }
 
@@ -145,7 +138,7 @@ static void report(run_state *s, double loss, double norm)
     s->smoothed_loss = s->smoothed_loss == 0 ? loss : 0.98 * s->smoothed_loss + 0.02 * loss;
     if (!s->run->progress)
         return;
-    double rate = (double)(step - s->first_step) / (now() - s->start + 1e-9);
+    double rate = (double)(step - s->first_step) / (eq_seconds() - s->start + 1e-9);
     eq_training_progress p = {.step = step,
                               .total_steps = total,
                               .loss = s->smoothed_loss,
@@ -163,14 +156,14 @@ static eq_status train_steps(run_state *s, bool *finished)
         double loss, norm;
         EQ_TRY(eq_diffusion_trainer_step(&s->trainer, &loss, &norm));
         report(s, loss, norm);
-        double time = now();
+        double time = eq_seconds();
         if (s->run->checkpoint_seconds > 0 && time - s->last_checkpoint > s->run->checkpoint_seconds)
             EQ_TRY(save_checkpoint(s));
         if (s->run->sheet_seconds > 0 && time - s->last_sheet > s->run->sheet_seconds) {
             eq_status status = sample_sheet(s);
             if (status != EQ_OK && status != EQ_CANCELLED) /* cancelled: the loop ends, and the checkpoint is written */
                 return status;
-            s->last_sheet = now();
+            s->last_sheet = eq_seconds();
         }
         if (s->run->budget_seconds > 0 && time - s->start > s->run->budget_seconds)
             break;
@@ -207,7 +200,7 @@ static eq_status run_all(run_state *s, bool *finished)
            (long long)s->data.count, (double)s->trainer.params->total / 1e6, (double)memory.arena_bytes / 1e6,
            (double)memory.naive_bytes / 1e6);
     s->first_step = s->trainer.core.optimiser.step;
-    s->start = s->last_checkpoint = s->last_sheet = now();
+    s->start = s->last_checkpoint = s->last_sheet = eq_seconds();
     EQ_TRY(train_steps(s, finished));
     EQ_TRY(save_checkpoint(s));
     EQ_TRY(save_model(s));
