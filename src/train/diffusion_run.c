@@ -32,18 +32,19 @@ static void describe_settings(run_state *s)
     char channels[96] = "";
     size_t used = 0;
     for (int i = 0; i < u->levels; i++)
-        used += (size_t)snprintf(channels + used, sizeof channels - used, "%s%d%s", i ? "," : "",
-                                 u->block_out_channels[i], u->down_attention[i] ? "a" : "");
+        used += (size_t)snprintf(channels + used, sizeof channels - used, "%s%d%s%s", i ? "," : "",
+                                 u->block_out_channels[i], u->down_attention[i] ? "a" : "",
+                                 u->up_attention[u->levels - 1 - i] ? "A" : "");
     snprintf(
         s->settings, sizeof s->settings,
-        "images %lld, size %d, channels %s, layers %d, batch %d, steps %lld, learning-rate %g, warmup %lld, ema %g, "
-        "clip %g, weight-decay %g, weighting %s, flip %d, seed %llu, dtype %s, T %d, betas %d %g..%g, prediction %d",
-        (long long)s->data.count, u->sample_size, channels, u->layers_per_block, t->batch,
-        (long long)t->optimiser.total_steps, t->optimiser.learning_rate, (long long)t->optimiser.warmup_steps,
-        t->optimiser.ema_decay, t->optimiser.clip_norm, t->optimiser.weight_decay, eq_loss_weighting_name(t->weighting),
-        t->flip, (unsigned long long)t->seed, eq_dtype_name(t->dtype), s->run->schedule.num_train_timesteps,
-        s->run->schedule.beta_kind, s->run->schedule.beta_start, s->run->schedule.beta_end,
-        s->run->schedule.prediction);
+        "images %lld, size %d, channels %s, layers %d, groups %d, head-dim %d, batch %d, steps %lld, learning-rate %g, warmup %lld, ema %g, "
+        "clip %g, weight-decay %g, weighting %s, flip %d, seed %llu, dtype %s, T %d, betas %d %g..%g, prediction %d, %s start",
+        (long long)s->data.count, u->sample_size, channels, u->layers_per_block, u->norm_num_groups,
+        u->attention_head_dim, t->batch, (long long)t->optimiser.total_steps, t->optimiser.learning_rate,
+        (long long)t->optimiser.warmup_steps, t->optimiser.ema_decay, t->optimiser.clip_norm, t->optimiser.weight_decay,
+        eq_loss_weighting_name(t->weighting), t->flip, (unsigned long long)t->seed, eq_dtype_name(t->dtype),
+        s->run->schedule.num_train_timesteps, s->run->schedule.beta_kind, s->run->schedule.beta_start,
+        s->run->schedule.beta_end, s->run->schedule.prediction, t->initial ? "given" : "fresh");
 }
 
 /* x: [count, size, size, 3] in [-1, 1] */

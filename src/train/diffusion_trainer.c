@@ -22,6 +22,22 @@ static eq_status build(eq_diffusion_trainer *trainer, eq_context *ctx)
     return eq_trainer_open(ctx, trainer->params, graph, loss, &o->optimiser, &trainer->core);
 }
 
+/* Views, which eq_params_allocate copies. */
+static eq_status start_from(eq_context *ctx, eq_params *params, const eq_params *initial)
+{
+    if (initial->count != params->count)
+        return eq_fail(ctx, EQ_BAD_USAGE, "the network has %d parameters, the one to start from %d", params->count,
+                       initial->count);
+    for (int i = 0; i < params->count; i++) {
+        const eq_param *from = &initial->items[i];
+        if (!eq_shape_equal(&from->tensor.shape, &params->items[i].tensor.shape))
+            return eq_fail(ctx, EQ_BAD_USAGE, "%s is not of the shape that it has in the model to start from",
+                           params->items[i].name);
+        params->items[i].tensor = from->tensor;
+    }
+    return EQ_OK;
+}
+
 eq_status eq_diffusion_trainer_open(eq_context *ctx, const eq_diffusion_training *options, const eq_schedule *schedule,
                                     const eq_dataset *data, eq_diffusion_trainer *out)
 {
@@ -36,10 +52,13 @@ eq_status eq_diffusion_trainer_open(eq_context *ctx, const eq_diffusion_training
     eq_status status = out->params ? EQ_OK : eq_fail_memory(ctx, "parameters");
     if (status == EQ_OK)
         status = eq_unet_declare(out->params, &options->unet);
+    if (status == EQ_OK && options->initial)
+        status = start_from(ctx, out->params, options->initial);
     if (status == EQ_OK)
         status = eq_params_allocate(out->params);
     if (status == EQ_OK) {
-        eq_params_initialise(out->params, options->seed);
+        if (!options->initial)
+            eq_params_initialise(out->params, options->seed);
         status = build(out, ctx);
     }
     if (status == EQ_OK)

@@ -14,6 +14,7 @@ typedef struct eq_diffusion_training {
     int batch;
     bool flip; /* mirror half of the visits */
     uint64_t seed;
+    const eq_params *initial; /* of the same network, to start from; NULL: fresh ones from the seed. Not owned */
     eq_dtype dtype; /* of activations; parameters and their updates are float32 */
 } eq_diffusion_training;
 
@@ -28,7 +29,7 @@ typedef struct eq_diffusion_trainer {
     eq_value target, weight;
 } eq_diffusion_trainer;
 
-/* Fresh parameters from options->seed. The dataset's size must be options->unet.sample_size. */
+/* The dataset's size must be options->unet.sample_size. */
 eq_status eq_diffusion_trainer_open(eq_context *ctx, const eq_diffusion_training *options, const eq_schedule *schedule,
                                     const eq_dataset *data, eq_diffusion_trainer *out);
 void eq_diffusion_trainer_close(eq_diffusion_trainer *trainer);

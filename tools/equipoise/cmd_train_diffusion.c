@@ -1,10 +1,11 @@
 #include <inttypes.h>
 
 #include "command.h"
+#include "diffusion/model.h"
 #include "train/diffusion_run.h"
 
 typedef struct settings {
-    const char *images, *out;
+    const char *images, *out, *init;
     bool resume, strict;
     int64_t size, layers, groups, head_dim;
     eq_integers channels, attention;
@@ -39,6 +40,11 @@ static const eq_option options[] = {
      .required = true,
      .member = offsetof(settings, out),
      .help = "folder for the model, its checkpoint and sample sheets"},
+    {.name = "init",
+     .kind = EQ_FOLDER,
+     .value = "MODEL",
+     .member = offsetof(settings, init),
+     .help = "start from this model rather than from nothing; network and noise schedule are that model's"},
     {.name = "resume",
      .kind = EQ_FLAG,
      .member = offsetof(settings, resume),
@@ -216,6 +222,7 @@ static const char *const examples[] = {
     "equipoise train diffusion --images portraits/images --out model --channels 64,128,256 --attention 2,3 "
     "--weighting min-snr --minutes 30",
     "equipoise train diffusion --images portraits/images --out model --resume",
+    "equipoise train diffusion --images faces --init model --out finer --learning-rate 0.0001",
     NULL,
 };
 
@@ -319,7 +326,22 @@ static eq_status fill_run(const eq_invocation *call, watch *w, eq_diffusion_run 
     run->schedule.beta_kind = (eq_beta_kind)s->beta_schedule;
     run->schedule.prediction = (eq_prediction_type)s->prediction;
     run->schedule.spacing = (eq_spacing)s->spacing;
-    return fill_unet(call, &run->training.unet);
+    return s->init ? EQ_OK : fill_unet(call, &run->training.unet);
+}
+
+/* Network and schedule of --init's model, which must stay open while training. */
+static eq_status start_from(const eq_invocation *call, const eq_model *model, eq_diffusion_run *run)
+{
+    static const char *const fixed[] = {"size",     "channels",      "attention",  "layers",  "groups",
+                                        "head-dim", "beta-schedule", "prediction", "spacing", NULL};
+    for (int i = 0; fixed[i]; i++)
+        if (eq_given(call, fixed[i]))
+            return eq_fail(call->ctx, EQ_BAD_USAGE, "--%s: with --init, network and noise schedule are that model's",
+                           fixed[i]);
+    run->training.unet = model->unet;
+    run->training.initial = model->params;
+    run->schedule = model->schedule.config;
+    return EQ_OK;
 }
 
 static eq_status report(const eq_invocation *call, const eq_training_progress *last, bool finished)
@@ -346,13 +368,21 @@ static eq_status report(const eq_invocation *call, const eq_training_progress *l
 static eq_status run(const eq_invocation *call)
 {
     watch w = {.progress = call->progress};
+    const settings *s = call->settings;
     eq_diffusion_run training;
+    eq_model initial = {0};
     bool finished;
     EQ_TRY(fill_run(call, &w, &training));
-    eq_progress_begin(call->progress, "training", "steps");
-    EQ_TRY(eq_diffusion_run_train(call->ctx, &training, &finished));
-    eq_progress_end(call->progress);
-    return report(call, &w.last, finished);
+    if (s->init)
+        EQ_TRY(eq_model_open(call->ctx, s->init, &initial));
+    eq_status status = s->init ? start_from(call, &initial, &training) : EQ_OK;
+    if (status == EQ_OK) {
+        eq_progress_begin(call->progress, "training", "steps");
+        status = eq_diffusion_run_train(call->ctx, &training, &finished);
+        eq_progress_end(call->progress);
+    }
+    eq_model_close(&initial);
+    return status == EQ_OK ? report(call, &w.last, finished) : status;
 }
 
 const eq_command eq_command_train_diffusion = {
