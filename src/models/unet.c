@@ -1,12 +1,14 @@
 #include "models/unet.h"
 
-#include <math.h>
 #include <stdlib.h>
+
+#include "models/blocks.h"
 
 /* What every block needs. */
 typedef struct unet_builder {
     const eq_builder *b;
     const eq_unet_config *config;
+    eq_block_style style;
     eq_value embedding; /* [n, 4 * channels] timestep embedding, activated */
     eq_value *skips;
     int skip_count;
@@ -15,52 +17,15 @@ typedef struct unet_builder {
 /* [n, h, w, c] -> [n, h, w, channels]. scale_factor divides the sum of both branches. */
 static eq_value residual_block(const unet_builder *u, eq_value x, int channels, float scale_factor, const char *name)
 {
-    const eq_builder *b = u->b;
-    const eq_unet_config *config = u->config;
-    int groups = config->norm_num_groups;
-    float eps = config->norm_eps;
-
-    eq_value h = eq_layer_group_norm(b, x, EQ_NONE, groups, eps, EQ_ACT_SILU, eq_prefix_format("%s.norm1", name).text);
-    h = eq_layer_conv3(b, h, channels, EQ_INIT_UNIFORM, EQ_NONE, eq_prefix_format("%s.conv1", name).text);
-    eq_prefix norm2 = eq_prefix_format("%s.norm2", name);
-    int64_t time_channels = config->scale_shift_norm ? 2 * channels : channels;
-    eq_value time = eq_layer_linear(b, u->embedding, time_channels, true, EQ_INIT_UNIFORM, EQ_NONE,
-                                    eq_prefix_format("%s.time_emb_proj", name).text);
-    if (config->scale_shift_norm) {
-        eq_value scale = eq_slice(b->graph, time, 1, 0, channels);
-        eq_value shift = eq_slice(b->graph, time, 1, channels, channels);
-        h = eq_layer_group_norm(b, h, EQ_NONE, groups, eps, EQ_ACT_NONE, norm2.text);
-        h = eq_activate(b->graph, eq_scale_shift(b->graph, h, scale, shift), EQ_ACT_SILU);
-    } else {
-        h = eq_layer_group_norm(b, h, time, groups, eps, EQ_ACT_SILU, norm2.text);
-    }
-    if (eq_channels(b, x) != channels)
-        x = eq_layer_conv(b, x, channels, 1, (eq_conv){.stride = 1}, EQ_INIT_UNIFORM, EQ_NONE,
-                          eq_prefix_format("%s.conv_shortcut", name).text);
-    /* Zero at first: a fresh block is the identity, which deep networks train from more easily. */
-    h = eq_layer_conv3(b, h, channels, EQ_INIT_ZEROS, x, eq_prefix_format("%s.conv2", name).text);
-    return eq_scale(b->graph, h, 1.0f / scale_factor);
+    return eq_residual_block(u->b, &u->style, x, u->embedding, channels, scale_factor, name);
 }
 
 /* Self-attention over all positions of [n, h, w, c]. */
 static eq_value attention_block(const unet_builder *u, eq_value x, float scale_factor, const char *name)
 {
-    const eq_builder *b = u->b;
-    if (x == EQ_NONE)
-        return EQ_NONE;
-    const eq_shape shape = *eq_shape_at(b->graph, x);
-    int64_t n = shape.dim[0], positions = shape.dim[1] * shape.dim[2], c = shape.dim[3];
-    int heads = u->config->attention_head_dim > 0 ? (int)(c / u->config->attention_head_dim) : 1;
-
-    eq_value tokens = eq_reshape(b->graph, x, eq_shape_of(n, positions, c));
-    eq_value normed = eq_layer_group_norm(b, tokens, EQ_NONE, u->config->norm_num_groups, u->config->norm_eps,
-                                          EQ_ACT_NONE, eq_prefix_format("%s.group_norm", name).text);
-    eq_value q = eq_layer_linear(b, normed, c, true, EQ_INIT_UNIFORM, EQ_NONE, eq_prefix_format("%s.query", name).text);
-    eq_value k = eq_layer_linear(b, normed, c, true, EQ_INIT_UNIFORM, EQ_NONE, eq_prefix_format("%s.key", name).text);
-    eq_value v = eq_layer_linear(b, normed, c, true, EQ_INIT_UNIFORM, EQ_NONE, eq_prefix_format("%s.value", name).text);
-    eq_value mixed = eq_attention(b->graph, q, k, v, heads, 1.0f / sqrtf((float)c / (float)heads), false);
-    eq_value y = eq_layer_linear(b, mixed, c, true, EQ_INIT_ZEROS, tokens, eq_prefix_format("%s.proj_attn", name).text);
-    return eq_scale(b->graph, eq_reshape(b->graph, y, shape), 1.0f / scale_factor);
+    int head_dim = u->config->attention_head_dim;
+    int heads = head_dim > 0 ? (int)(eq_channels(u->b, x) / head_dim) : 1;
+    return eq_attention_block(u->b, &u->style, x, heads, scale_factor, name);
 }
 
 static void push_skip(unet_builder *u, eq_value x)
@@ -137,7 +102,10 @@ eq_status eq_unet_build(const eq_builder *b, const eq_unet_config *config, int64
 {
     eq_graph *g = b->graph;
     eq_value skips[EQ_UNET_MAX_LEVELS * 32];
-    unet_builder u = {.b = b, .config = config, .skips = skips};
+    unet_builder u = {.b = b,
+                      .config = config,
+                      .style = {config->norm_num_groups, config->norm_eps, config->scale_shift_norm},
+                      .skips = skips};
 
     out->sample = eq_graph_input(g, "sample", EQ_F32, eq_shape_of(n, h, w, config->in_channels));
     out->timestep = eq_graph_input(g, "timestep", EQ_F32, eq_shape_of(n));

@@ -1,0 +1,55 @@
+#include "models/blocks.h"
+
+#include <math.h>
+
+/* The second norm of a residual block, which takes in the embedding. h: [n, h, w, c] -> the same, activated. */
+static eq_value embedded_norm(const eq_builder *b, const eq_block_style *style, eq_value h, eq_value embedding,
+                              const char *name)
+{
+    int64_t channels = eq_channels(b, h);
+    eq_prefix norm = eq_prefix_format("%s.norm2", name);
+    eq_value time = EQ_NONE;
+    if (embedding != EQ_NONE)
+        time = eq_layer_linear(b, embedding, style->scale_shift_norm ? 2 * channels : channels, true, EQ_INIT_UNIFORM,
+                               EQ_NONE, eq_prefix_format("%s.time_emb_proj", name).text);
+    if (time == EQ_NONE || !style->scale_shift_norm)
+        return eq_layer_group_norm(b, h, time, style->norm_groups, style->norm_eps, EQ_ACT_SILU, norm.text);
+    eq_value scale = eq_slice(b->graph, time, 1, 0, channels);
+    eq_value shift = eq_slice(b->graph, time, 1, channels, channels);
+    h = eq_layer_group_norm(b, h, EQ_NONE, style->norm_groups, style->norm_eps, EQ_ACT_NONE, norm.text);
+    return eq_activate(b->graph, eq_scale_shift(b->graph, h, scale, shift), EQ_ACT_SILU);
+}
+
+eq_value eq_residual_block(const eq_builder *b, const eq_block_style *style, eq_value x, eq_value embedding,
+                           int channels, float scale_factor, const char *name)
+{
+    eq_value h = eq_layer_group_norm(b, x, EQ_NONE, style->norm_groups, style->norm_eps, EQ_ACT_SILU,
+                                     eq_prefix_format("%s.norm1", name).text);
+    h = eq_layer_conv3(b, h, channels, EQ_INIT_UNIFORM, EQ_NONE, eq_prefix_format("%s.conv1", name).text);
+    h = embedded_norm(b, style, h, embedding, name);
+    if (eq_channels(b, x) != channels)
+        x = eq_layer_conv(b, x, channels, 1, (eq_conv){.stride = 1}, EQ_INIT_UNIFORM, EQ_NONE,
+                          eq_prefix_format("%s.conv_shortcut", name).text);
+    /* Zero at first: a fresh block is the identity, which deep networks train from more easily. */
+    h = eq_layer_conv3(b, h, channels, EQ_INIT_ZEROS, x, eq_prefix_format("%s.conv2", name).text);
+    return eq_scale(b->graph, h, 1.0f / scale_factor);
+}
+
+eq_value eq_attention_block(const eq_builder *b, const eq_block_style *style, eq_value x, int heads, float scale_factor,
+                            const char *name)
+{
+    if (x == EQ_NONE)
+        return EQ_NONE;
+    const eq_shape shape = *eq_shape_at(b->graph, x);
+    int64_t n = shape.dim[0], positions = shape.dim[1] * shape.dim[2], c = shape.dim[3];
+
+    eq_value tokens = eq_reshape(b->graph, x, eq_shape_of(n, positions, c));
+    eq_value normed = eq_layer_group_norm(b, tokens, EQ_NONE, style->norm_groups, style->norm_eps, EQ_ACT_NONE,
+                                          eq_prefix_format("%s.group_norm", name).text);
+    eq_value q = eq_layer_linear(b, normed, c, true, EQ_INIT_UNIFORM, EQ_NONE, eq_prefix_format("%s.query", name).text);
+    eq_value k = eq_layer_linear(b, normed, c, true, EQ_INIT_UNIFORM, EQ_NONE, eq_prefix_format("%s.key", name).text);
+    eq_value v = eq_layer_linear(b, normed, c, true, EQ_INIT_UNIFORM, EQ_NONE, eq_prefix_format("%s.value", name).text);
+    eq_value mixed = eq_attention(b->graph, q, k, v, heads, 1.0f / sqrtf((float)c / (float)heads), false);
+    eq_value y = eq_layer_linear(b, mixed, c, true, EQ_INIT_ZEROS, tokens, eq_prefix_format("%s.proj_attn", name).text);
+    return eq_scale(b->graph, eq_reshape(b->graph, y, shape), 1.0f / scale_factor);
+}

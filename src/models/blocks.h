@@ -1,0 +1,23 @@
+/* Residual and self-attention blocks, shared by the diffusion U-Net and the autoencoder. */
+#ifndef EQ_MODELS_BLOCKS_H
+#define EQ_MODELS_BLOCKS_H
+
+#include "models/layers.h"
+
+/* What all blocks of a network have in common. */
+typedef struct eq_block_style {
+    int norm_groups;
+    float norm_eps;
+    bool scale_shift_norm; /* the embedding scales and shifts after the second norm, instead of being added before */
+} eq_block_style;
+
+/* x: [n, h, w, c] -> [n, h, w, channels]. embedding: [n, e] activated timestep embedding, or EQ_NONE where the network
+ * has none. scale_factor divides the sum of both branches. */
+eq_value eq_residual_block(const eq_builder *b, const eq_block_style *style, eq_value x, eq_value embedding,
+                           int channels, float scale_factor, const char *name);
+
+/* Self-attention over all positions of x [n, h, w, c] in `heads` heads. scale_factor as above. */
+eq_value eq_attention_block(const eq_builder *b, const eq_block_style *style, eq_value x, int heads, float scale_factor,
+                            const char *name);
+
+#endif
