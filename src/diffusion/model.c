@@ -6,11 +6,8 @@
 #include "base/hash.h"
 #include "base/path.h"
 #include "models/diffusers_unet.h"
+#include "models/names_diffusers.h"
 #include "models/weights.h"
-
-/* Attention parameters as newer diffusers versions name them. */
-static const eq_name_alias attention_aliases[] = {
-    {".query.", ".to_q."}, {".key.", ".to_k."}, {".value.", ".to_v."}, {".proj_attn.", ".to_out.0."}, {NULL, NULL}};
 
 static const char weights_name[] = "unet/diffusion_pytorch_model.safetensors";
 
@@ -33,7 +30,7 @@ static eq_status find_h_shape(eq_context *ctx, eq_model *model)
 static eq_status open_weights(eq_context *ctx, eq_model *model, const char *path)
 {
     EQ_TRY(eq_tensor_file_open(ctx, path, &model->weights));
-    EQ_TRY(eq_weights_load(ctx, model->params, &model->weights, attention_aliases));
+    EQ_TRY(eq_weights_load(ctx, model->params, &model->weights, &eq_names_diffusers));
     return eq_sha256_file(ctx, path, model->hash);
 }
 

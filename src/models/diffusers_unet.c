@@ -99,6 +99,12 @@ static eq_status read_numbers(eq_context *ctx, const eq_json *json, eq_unet_conf
     return eq_json_bool_or(ctx, json, "center_input_sample", false, &out->center_input_sample);
 }
 
+/* 0 where heads of that size do not fit: a fault only where the level attends. */
+static int heads_of(int channels, int head_dim)
+{
+    return channels % head_dim == 0 ? channels / head_dim : 0;
+}
+
 static eq_status read_config(eq_context *ctx, const eq_json *json, eq_unet_config *out)
 {
     EQ_TRY(check_fixed(ctx, json));
@@ -107,7 +113,8 @@ static eq_status read_config(eq_context *ctx, const eq_json *json, eq_unet_confi
     /* Absent means heads of 8 channels, null one head: old files rely on the difference. */
     int64_t head_dim = json_object_get(json->object, "attention_head_dim") ? 0 : 8;
     EQ_TRY(eq_json_int_or(ctx, json, "attention_head_dim", head_dim, 1 - (head_dim == 0), 8192, &head_dim));
-    out->attention_head_dim = (int)head_dim;
+    for (int i = 0; i < out->levels; i++)
+        out->heads[i] = head_dim > 0 ? heads_of(out->block_out_channels[i], (int)head_dim) : 1;
     const char *shift;
     EQ_TRY(eq_json_string_or(ctx, json, "resnet_time_scale_shift", "default", &shift));
     out->scale_shift_norm = strcmp(shift, "scale_shift") == 0;
@@ -153,10 +160,14 @@ static json_t *block_names(const struct block_type *types, const bool *attention
 
 eq_status eq_unet_config_write(eq_context *ctx, const char *path, const eq_unet_config *config)
 {
+    int dim = eq_unet_head_dim(config);
+    if (dim < 0)
+        return eq_fail(ctx, EQ_BAD_USAGE, "%s: heads of the same size at every level are what UNet2DModel can have",
+                       path);
     json_t *channels = json_array();
     for (int i = 0; i < config->levels; i++)
         json_array_append_new(channels, json_integer(config->block_out_channels[i]));
-    json_t *head_dim = config->attention_head_dim > 0 ? json_integer(config->attention_head_dim) : json_null();
+    json_t *head_dim = dim > 0 ? json_integer(dim) : json_null();
     json_t *root = json_pack(
         "{s:s, s:s, s:i, s:i, s:i, s:b, s:s, s:f, s:b, s:o, s:o, s:o, s:i, s:f, s:i, s:s, s:o, s:i, s:f, s:s, s:b, "
         "s:n, s:n}",

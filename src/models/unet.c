@@ -20,12 +20,10 @@ static eq_value residual_block(const unet_builder *u, eq_value x, int channels, 
     return eq_residual_block(u->b, &u->style, x, u->embedding, channels, scale_factor, name);
 }
 
-/* Self-attention over all positions of [n, h, w, c]. */
-static eq_value attention_block(const unet_builder *u, eq_value x, float scale_factor, const char *name)
+/* Self-attention over all positions of x [n, h, w, c], with the heads of that level. */
+static eq_value attention_block(const unet_builder *u, eq_value x, int level, float scale_factor, const char *name)
 {
-    int head_dim = u->config->attention_head_dim;
-    int heads = head_dim > 0 ? (int)(eq_channels(u->b, x) / head_dim) : 1;
-    return eq_attention_block(u->b, &u->style, x, heads, scale_factor, name);
+    return eq_attention_block(u->b, &u->style, x, u->config->heads[level], scale_factor, name);
 }
 
 static void push_skip(unet_builder *u, eq_value x)
@@ -40,7 +38,7 @@ static eq_value down_block(unet_builder *u, eq_value x, int level)
     for (int i = 0; i < config->layers_per_block; i++) {
         x = residual_block(u, x, channels, 1.0f, eq_prefix_format("down_blocks.%d.resnets.%d", level, i).text);
         if (config->down_attention[level])
-            x = attention_block(u, x, 1.0f, eq_prefix_format("down_blocks.%d.attentions.%d", level, i).text);
+            x = attention_block(u, x, level, 1.0f, eq_prefix_format("down_blocks.%d.attentions.%d", level, i).text);
         push_skip(u, x);
     }
     if (level + 1 < config->levels) {
@@ -58,20 +56,20 @@ static eq_value mid_block(const unet_builder *u, eq_value x)
     int channels = config->block_out_channels[config->levels - 1];
     x = residual_block(u, x, channels, config->mid_block_scale_factor, "mid_block.resnets.0");
     if (config->mid_attention)
-        x = attention_block(u, x, config->mid_block_scale_factor, "mid_block.attentions.0");
+        x = attention_block(u, x, config->levels - 1, config->mid_block_scale_factor, "mid_block.attentions.0");
     return residual_block(u, x, channels, config->mid_block_scale_factor, "mid_block.resnets.1");
 }
 
 static eq_value up_block(unet_builder *u, eq_value x, int index)
 {
     const eq_unet_config *config = u->config;
-    int channels = config->block_out_channels[config->levels - 1 - index];
+    int level = config->levels - 1 - index, channels = config->block_out_channels[level];
     for (int i = 0; i <= config->layers_per_block; i++) {
         eq_value pair[2] = {x, u->skips[--u->skip_count]};
         x = eq_concat(u->b->graph, 2, pair);
         x = residual_block(u, x, channels, 1.0f, eq_prefix_format("up_blocks.%d.resnets.%d", index, i).text);
         if (config->up_attention[index])
-            x = attention_block(u, x, 1.0f, eq_prefix_format("up_blocks.%d.attentions.%d", index, i).text);
+            x = attention_block(u, x, level, 1.0f, eq_prefix_format("up_blocks.%d.attentions.%d", index, i).text);
     }
     if (index + 1 < config->levels)
         x = eq_layer_conv3(u->b, eq_upsample(u->b->graph, x), channels, EQ_INIT_UNIFORM, EQ_NONE,
@@ -109,6 +107,7 @@ eq_status eq_unet_build(const eq_builder *b, const eq_unet_config *config, int64
 
     out->sample = eq_graph_input(g, "sample", EQ_F32, eq_shape_of(n, h, w, config->in_channels));
     out->timestep = eq_graph_input(g, "timestep", EQ_F32, eq_shape_of(n));
+    out->context = out->text = out->time_ids = EQ_NONE;
     u.embedding = time_embedding(&u, out->timestep);
     eq_value x = config->center_input_sample ? center(g, out->sample) : out->sample;
     x = eq_layer_conv3(b, eq_cast(g, x, g->dtype), config->block_out_channels[0], EQ_INIT_UNIFORM, EQ_NONE, "conv_in");
@@ -148,9 +147,48 @@ int eq_unet_size_multiple(const eq_unet_config *config)
     return 1 << (config->levels - 1);
 }
 
+static bool attends(const eq_unet_config *config, int level)
+{
+    int last = config->levels - 1;
+    return config->down_attention[level] || config->up_attention[last - level] ||
+           (level == last && config->mid_attention);
+}
+
+int eq_unet_head_dim(const eq_unet_config *config)
+{
+    int dim = 0;
+    bool single = true, same = true;
+    for (int i = 0; i < config->levels; i++) {
+        if (!attends(config, i))
+            continue;
+        int here = config->block_out_channels[i] / config->heads[i];
+        single = single && config->heads[i] == 1;
+        same = same && (dim == 0 || here == dim);
+        dim = here;
+    }
+    return single ? 0 : same ? dim : -1;
+}
+
+/* What is wrong with one level; NULL if nothing. */
+static const char *check_level(const eq_unet_config *config, int level)
+{
+    int channels = config->block_out_channels[level], heads = config->heads[level];
+    if (channels < 2 || channels > 8192 || channels % config->norm_num_groups != 0)
+        return "block_out_channels: 2 to 8192, multiples of norm_num_groups";
+    if (!attends(config, level))
+        return NULL;
+    if (heads < 1 || channels % heads != 0)
+        return "attention_head_dim: must divide the channels into heads at every level with attention";
+    int layers = config->transformer_layers[level];
+    if (config->cross_attention_dim > 0 && (layers < 1 || layers > 16))
+        return "transformer_layers_per_block: 1 to 16";
+    return NULL;
+}
+
 eq_status eq_unet_check(eq_context *ctx, const eq_unet_config *config, const char *file)
 {
     const char *wrong = NULL;
+    int time_dim = config->addition_time_dim;
     if (config->levels < 1 || config->levels > EQ_UNET_MAX_LEVELS)
         wrong = "block_out_channels: 1 to 8 levels";
     else if (config->in_channels < 1 || config->in_channels > 64 || config->out_channels < 1 ||
@@ -162,17 +200,17 @@ eq_status eq_unet_check(eq_context *ctx, const eq_unet_config *config, const cha
         wrong = "norm_num_groups, norm_eps: above 0";
     else if (config->mid_block_scale_factor <= 0)
         wrong = "mid_block_scale_factor: above 0";
-    else if (config->attention_head_dim < 0)
-        wrong = "attention_head_dim: above 0, or null";
     else if (config->sample_size < 1 || config->sample_size > 4096 ||
              config->sample_size % eq_unet_size_multiple(config) != 0)
         wrong = "sample_size: 1 to 4096 and a multiple of 2^(levels - 1)";
-    for (int i = 0; !wrong && i < config->levels; i++) {
-        int channels = config->block_out_channels[i];
-        if (channels < 2 || channels > 8192 || channels % config->norm_num_groups != 0)
-            wrong = "block_out_channels: 2 to 8192, multiples of norm_num_groups";
-        else if (config->attention_head_dim > 0 && channels % config->attention_head_dim != 0)
-            wrong = "block_out_channels: multiples of attention_head_dim";
-    }
+    else if (config->cross_attention_dim < 0 || config->cross_attention_dim > 16384)
+        wrong = "cross_attention_dim: 1 to 16384";
+    else if (time_dim != 0 && (config->cross_attention_dim == 0 || time_dim < 2 || time_dim > 4096))
+        wrong = "addition_time_embed_dim: 2 to 4096, in networks with a context";
+    else if (time_dim != 0 &&
+             (config->addition_input_dim <= EQ_UNET_TIME_IDS * time_dim || config->addition_input_dim > 65536))
+        wrong = "projection_class_embeddings_input_dim: above 6 times addition_time_embed_dim";
+    for (int i = 0; !wrong && i < config->levels; i++)
+        wrong = check_level(config, i);
     return wrong ? eq_fail(ctx, EQ_BAD_INPUT, "%s: %s", file, wrong) : EQ_OK;
 }

@@ -1,6 +1,7 @@
-/* The diffusion U-Net, split at its bottleneck: encode(x_t, t) -> h, skips; decode(h, skips, t) -> prediction.
- * Stage 0 of the graph is encode, stage 1 decode; h, the mid-block's output, is the h-space (Kwon et al., ICLR 2023).
- */
+/* The diffusion U-Net, split at its bottleneck: encode(x_t, t, context) -> h, skips; decode(h, skips, t, context) ->
+ * prediction. Stage 0 of the graph is encode, stage 1 decode; h, the mid-block's output, is the h-space (Kwon et al.,
+ * ICLR 2023). One configuration covers the unconditional networks of pixels and the text-conditional ones of latents;
+ * other file formats differ in names only. */
 #ifndef EQ_MODELS_UNET_H
 #define EQ_MODELS_UNET_H
 
@@ -8,8 +9,11 @@
 
 enum { EQ_UNET_MAX_LEVELS = 8 };
 enum { EQ_UNET_ENCODE = 0, EQ_UNET_DECODE = 1 };
+/* SDXL's micro-conditioning: original height and width, crop's top and left, target height and width. */
+enum { EQ_UNET_TIME_IDS = 6 };
 
-/* Field names follow diffusers' UNet2DModel, whose folder format this is. */
+/* Field names follow diffusers' UNet2DModel and UNet2DConditionModel. Arrays by level: [0] is the finest; up_attention
+ * alone counts from the coarsest, as the up blocks do. The middle block is like the coarsest level. */
 typedef struct eq_unet_config {
     int sample_size; /* pixels a side it was trained at; other sizes work where they divide */
     int in_channels, out_channels;
@@ -18,7 +22,7 @@ typedef struct eq_unet_config {
     bool down_attention[EQ_UNET_MAX_LEVELS], up_attention[EQ_UNET_MAX_LEVELS];
     bool mid_attention;
     int layers_per_block;
-    int attention_head_dim; /* channels of a head; 0: one head of all channels */
+    int heads[EQ_UNET_MAX_LEVELS]; /* of attention; of no matter at levels that do not attend */
     int norm_num_groups;
     float norm_eps;
     bool flip_sin_to_cos;
@@ -27,11 +31,22 @@ typedef struct eq_unet_config {
     float mid_block_scale_factor;
     bool scale_shift_norm; /* resnet_time_scale_shift: the timestep scales and shifts after the norm (ADM) */
     bool center_input_sample;
+
+    /* Networks with a context (text): transformers, which attend to it, take the place of plain attention. */
+    int cross_attention_dim; /* channels of the context; 0: no context, and nothing of what follows */
+    int transformer_layers[EQ_UNET_MAX_LEVELS]; /* blocks in each transformer */
+    bool linear_projection;                     /* into and out of transformers; else 1x1 convolutions: names are the
+                                                   same, shapes in files differ */
+    int addition_time_dim;                      /* SDXL: sinusoids of each time id; 0: no added conditions */
+    int addition_input_dim;                     /* SDXL: channels of pooled text and all time ids' sinusoids */
 } eq_unet_config;
 
 typedef struct eq_unet {
     eq_value sample;     /* input [n, h, w, in_channels] f32 */
     eq_value timestep;   /* input [n] f32 */
+    eq_value context;    /* input [n, l, cross_attention_dim] f32; EQ_NONE without */
+    eq_value text;       /* SDXL: input [n, addition_input_dim - 6 * addition_time_dim] f32, pooled; EQ_NONE without */
+    eq_value time_ids;   /* SDXL: input [n, EQ_UNET_TIME_IDS] f32; EQ_NONE without */
     eq_value h;          /* output of stage 0, [n, h', w', c] in the graph's dtype */
     eq_value prediction; /* output of stage 1, [n, h, w, out_channels] f32 */
 } eq_unet;
@@ -45,6 +60,9 @@ eq_status eq_unet_build(const eq_builder *b, const eq_unet_config *config, int64
 
 /* Declares the parameters (names, shapes, initialisation) into an empty list. */
 eq_status eq_unet_declare(eq_params *params, const eq_unet_config *config);
+
+/* Channels of a head, where they are the same at all levels that attend; 0 where all have one head; -1 else. */
+int eq_unet_head_dim(const eq_unet_config *config);
 
 /* Sides must be multiples of this. */
 int eq_unet_size_multiple(const eq_unet_config *config);

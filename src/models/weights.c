@@ -5,20 +5,7 @@
 
 #include "io/safetensors.h"
 
-/* Finds a parameter's tensor under its own name or an alias of it. */
-static const eq_tensor *find_tensor(const eq_tensor_file *file, const char *name, const eq_name_alias *aliases)
-{
-    const eq_tensor *tensor = eq_tensor_file_find(file, name);
-    for (; !tensor && aliases && aliases->ours; aliases++) {
-        const char *at = strstr(name, aliases->ours);
-        char other[256];
-        if (!at)
-            continue;
-        snprintf(other, sizeof other, "%.*s%s%s", (int)(at - name), name, aliases->theirs, at + strlen(aliases->ours));
-        tensor = eq_tensor_file_find(file, other);
-    }
-    return tensor;
-}
+enum { NAME_SIZE = 256 };
 
 static eq_shape without_trailing_ones(const eq_shape *shape)
 {
@@ -34,46 +21,127 @@ static bool same_numbers(const eq_shape *a, const eq_shape *b)
     return eq_shape_equal(&x, &y);
 }
 
-/* Names the first tensors of the file that no parameter took. */
-static eq_status unused_tensors(eq_context *ctx, const eq_params *params, const eq_tensor_file *file)
+/* Finds a parameter's tensor under its own name or the map's, which goes to `theirs`: "" where there is none. */
+static const eq_tensor *find_tensor(const eq_tensor_file *file, const char *name, const eq_name_map *names,
+                                    char theirs[NAME_SIZE], eq_weight_part *part)
 {
-    char names[400] = "";
-    size_t used = 0, extra = 0;
-    for (size_t i = 0; i < file->count; i++) {
-        bool taken = false;
-        for (int p = 0; p < params->count && !taken; p++)
-            taken = params->items[p].tensor.data == file->entries[i].tensor.data;
-        if (taken)
-            continue;
-        if (extra++ < 3)
-            used += (size_t)snprintf(names + used, used < sizeof names ? sizeof names - used : 0, "%s%s",
-                                     extra > 1 ? ", " : "", file->entries[i].name);
-        if (used >= sizeof names)
-            used = sizeof names - 1;
-    }
-    return eq_fail(ctx, EQ_BAD_INPUT,
-                   "%s: %zu tensors that this network has no use for: %s%s; is the configuration right?", file->path,
-                   extra, names, extra > 3 ? ", ..." : "");
+    *part = (eq_weight_part){0};
+    theirs[0] = '\0';
+    const eq_tensor *tensor = eq_tensor_file_find(file, name);
+    if (tensor || !names || !names->name(names->user, name, theirs, NAME_SIZE, part))
+        return tensor;
+    return eq_tensor_file_find(file, theirs);
 }
 
-eq_status eq_weights_load(eq_context *ctx, eq_params *params, const eq_tensor_file *file, const eq_name_alias *aliases)
+static eq_status missing_tensor(eq_context *ctx, const eq_param *param, const eq_tensor_file *file, const char *theirs)
 {
-    for (int i = 0; i < params->count; i++) {
-        eq_param *param = &params->items[i];
-        const eq_tensor *found = find_tensor(file, param->name, aliases);
-        if (!found)
-            return eq_fail(ctx, EQ_BAD_INPUT, "%s: no tensor %s; this network needs one of shape %s", file->path,
-                           param->name, eq_shape_format(&param->tensor.shape).text);
-        if (!same_numbers(&found->shape, &param->tensor.shape))
-            return eq_fail(ctx, EQ_BAD_INPUT, "%s: %s is %s, the configuration wants %s", file->path, param->name,
-                           eq_shape_format(&found->shape).text, eq_shape_format(&param->tensor.shape).text);
-        if (found->dtype != EQ_F32 && found->dtype != EQ_BF16 && found->dtype != EQ_F16)
-            return eq_fail(ctx, EQ_BAD_INPUT, "%s: %s is %s; weights must be f32, bf16 or f16", file->path, param->name,
-                           eq_dtype_name(found->dtype));
-        param->tensor.dtype = found->dtype;
-        param->tensor.data = found->data;
+    bool renamed = theirs[0] && strcmp(theirs, param->name) != 0;
+    return eq_fail(ctx, EQ_BAD_INPUT, "%s: no tensor %s%s%s%s; this network needs one of shape %s", file->path,
+                   param->name, renamed ? " (or " : "", renamed ? theirs : "", renamed ? ")" : "",
+                   eq_shape_format(&param->tensor.shape).text);
+}
+
+/* Points the parameter at those rows of `from`, or at a copy of them. */
+static eq_status take_part(eq_context *ctx, eq_param *param, const eq_tensor *from, const eq_weight_part *part)
+{
+    int64_t rows = param->tensor.shape.dim[0];
+    size_t row_bytes = eq_tensor_bytes(from) / (size_t)from->shape.dim[0];
+    const char *first = (const char *)from->data + (size_t)part->offset * row_bytes;
+    if (part->block >= rows) {
+        param->tensor.data = (void *)first;
+        return EQ_OK;
     }
-    return file->count == (size_t)params->count ? EQ_OK : unused_tensors(ctx, params, file);
+    char *copy = malloc((size_t)rows * row_bytes);
+    if (!copy)
+        return eq_fail_memory(ctx, "the network's parameters");
+    for (int64_t row = 0; row < rows; row++) {
+        int64_t source = row / part->block * part->stride + row % part->block;
+        memcpy(copy + (size_t)row * row_bytes, first + (size_t)source * row_bytes, row_bytes);
+    }
+    free(param->owned);
+    param->owned = param->tensor.data = copy;
+    return EQ_OK;
+}
+
+/* The shape of the rows that `part` selects for a parameter of `wanted`; rows that the tensor does not have give a
+ * shape that fits nothing. */
+static eq_shape part_shape(const eq_shape *shape, const eq_weight_part *part, const eq_shape *wanted)
+{
+    eq_shape out = *shape;
+    if (part->block < 1 || shape->rank < 1 || wanted->rank < 1)
+        return out;
+    int64_t rows = wanted->dim[0], blocks = (rows + part->block - 1) / part->block;
+    int64_t end = part->offset + (blocks - 1) * part->stride + (rows - (blocks - 1) * part->block);
+    out.dim[0] = rows >= 1 && part->offset >= 0 && part->stride >= 0 && end <= shape->dim[0] ? rows : -1;
+    return out;
+}
+
+static eq_status load_param(eq_context *ctx, eq_param *param, const eq_tensor_file *file, const eq_name_map *names,
+                            const eq_tensor **found)
+{
+    char theirs[NAME_SIZE];
+    eq_weight_part part;
+    const eq_tensor *tensor = *found = find_tensor(file, param->name, names, theirs, &part);
+    if (!tensor)
+        return missing_tensor(ctx, param, file, theirs);
+    const char *name = theirs[0] ? theirs : param->name;
+    eq_shape shape = part_shape(&tensor->shape, &part, &param->tensor.shape);
+    if (!same_numbers(&shape, &param->tensor.shape))
+        return eq_fail(ctx, EQ_BAD_INPUT, "%s: %s is %s, the configuration wants %s%s", file->path, name,
+                       eq_shape_format(&tensor->shape).text, part.block ? "rows for a part of " : "",
+                       eq_shape_format(&param->tensor.shape).text);
+    if (tensor->dtype != EQ_F32 && tensor->dtype != EQ_BF16 && tensor->dtype != EQ_F16)
+        return eq_fail(ctx, EQ_BAD_INPUT, "%s: %s is %s; weights must be f32, bf16 or f16", file->path, name,
+                       eq_dtype_name(tensor->dtype));
+    param->tensor.dtype = tensor->dtype;
+    param->tensor.data = tensor->data;
+    return part.block ? take_part(ctx, param, tensor, &part) : EQ_OK;
+}
+
+static bool contains(const eq_tensor *const *list, int count, const eq_tensor *tensor)
+{
+    for (int i = 0; i < count; i++)
+        if (list[i] == tensor)
+            return true;
+    return false;
+}
+
+/* Names the first tensors of the file that no parameter took. taken: [count] */
+static eq_status check_unused(eq_context *ctx, const eq_tensor_file *file, const eq_name_map *names,
+                              const eq_tensor *const *taken, int count)
+{
+    const char *prefix = names && names->prefix ? names->prefix : "";
+    char list[400] = "";
+    size_t used = 0, extra = 0;
+    for (size_t i = 0; i < file->count; i++) {
+        const eq_named_tensor *entry = &file->entries[i];
+        if (strncmp(entry->name, prefix, strlen(prefix)) != 0 || contains(taken, count, &entry->tensor))
+            continue;
+        if (extra++ < 3)
+            used += (size_t)snprintf(list + used, used < sizeof list ? sizeof list - used : 0, "%s%s",
+                                     extra > 1 ? ", " : "", entry->name);
+        if (used >= sizeof list)
+            used = sizeof list - 1;
+    }
+    if (extra == 0)
+        return EQ_OK;
+    return eq_fail(ctx, EQ_BAD_INPUT,
+                   "%s: %zu tensors that this network has no use for: %s%s; is the configuration right?", file->path,
+                   extra, list, extra > 3 ? ", ..." : "");
+}
+
+eq_status eq_weights_load(eq_context *ctx, eq_params *params, const eq_tensor_file *file, const eq_name_map *names)
+{
+    const eq_tensor **taken = calloc((size_t)params->count + 1, sizeof(eq_tensor *));
+    if (!taken)
+        return eq_fail_memory(ctx, "a list of tensors");
+    eq_status status = EQ_OK;
+    for (int i = 0; i < params->count && status == EQ_OK; i++)
+        status = load_param(ctx, &params->items[i], file, names, &taken[i]);
+    if (status == EQ_OK)
+        status = check_unused(ctx, file, names, taken, params->count);
+    free(taken);
+    return status;
 }
 
 /* A copy of the parameter's numbers in `dtype`; malloc'ed. */

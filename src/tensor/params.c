@@ -19,8 +19,10 @@ void eq_params_free(eq_params *params)
 {
     if (!params)
         return;
-    for (int i = 0; i < params->count; i++)
+    for (int i = 0; i < params->count; i++) {
         free(params->items[i].name);
+        free(params->items[i].owned);
+    }
     free(params->items);
     eq_buffer_free(params->storage);
     free(params);
@@ -84,6 +86,8 @@ eq_status eq_params_allocate(eq_params *params)
         eq_tensor *tensor = &params->items[i].tensor;
         if (tensor->data)
             eq_tensor_to_f32(tensor, next);
+        free(params->items[i].owned);
+        params->items[i].owned = NULL;
         tensor->data = next;
         tensor->dtype = EQ_F32;
         next += eq_shape_count(&tensor->shape);

@@ -17,6 +17,7 @@ typedef struct eq_param {
     eq_tensor tensor; /* data: NULL until loaded or allocated */
     eq_init init;
     int64_t fan_in; /* for EQ_INIT_UNIFORM */
+    void *owned;    /* what tensor.data points at where it is neither a file's nor in the list's storage */
 } eq_param;
 
 /* A network's description runs twice over the same code: once with `declaring` set, when every request adds a

@@ -12,6 +12,7 @@
 #include "guidance/adp_file.h"
 #include "io/safetensors.h"
 #include "models/diffusers_unet.h"
+#include "models/names_diffusers.h"
 #include "models/weights.h"
 #include "temporary.h"
 #include "unit/tiny.h"
@@ -98,8 +99,6 @@ static eq_params *attention_params(void)
     return params;
 }
 
-static const eq_name_alias aliases[] = {{".query.", ".to_q."}, {".proj_attn.", ".to_out.0."}, {NULL, NULL}};
-
 /* Writes the tensors and loads them; the file stays open until `file` is closed. */
 static eq_status load(const char *folder, const eq_named_tensor *tensors, size_t count, eq_params *params,
                       eq_tensor_file *file)
@@ -108,7 +107,7 @@ static eq_status load(const char *folder, const eq_named_tensor *tensors, size_t
     assert_ok(eq_safetensors_write(ctx, path, tensors, count, NULL, 0));
     assert_ok(eq_tensor_file_open(ctx, path, file));
     free(path);
-    return eq_weights_load(ctx, params, file, aliases);
+    return eq_weights_load(ctx, params, file, &eq_names_diffusers);
 }
 
 static void names_and_aliases(void **state)
@@ -235,10 +234,10 @@ static void assert_same_unet(const eq_unet_config *a, const eq_unet_config *b)
         assert_int_equal(a->block_out_channels[i], b->block_out_channels[i]);
         assert_int_equal(a->down_attention[i], b->down_attention[i]);
         assert_int_equal(a->up_attention[i], b->up_attention[i]);
+        assert_int_equal(a->heads[i], b->heads[i]);
     }
     assert_int_equal(a->mid_attention, b->mid_attention);
     assert_int_equal(a->layers_per_block, b->layers_per_block);
-    assert_int_equal(a->attention_head_dim, b->attention_head_dim);
     assert_int_equal(a->norm_num_groups, b->norm_num_groups);
     assert_true(a->norm_eps == b->norm_eps && a->freq_shift == b->freq_shift);
     assert_int_equal(a->flip_sin_to_cos, b->flip_sin_to_cos);
@@ -276,7 +275,7 @@ static void every_setting_survives(void **state)
                            .up_attention = {false, false, true},
                            .mid_attention = false,
                            .layers_per_block = 2,
-                           .attention_head_dim = 0,
+                           .heads = {1, 1, 1},
                            .norm_num_groups = 3,
                            .norm_eps = 1e-6f,
                            .flip_sin_to_cos = false,

@@ -72,7 +72,7 @@ static inline eq_unet_config tiny_unet(void)
                             .up_attention = {true, false},
                             .mid_attention = true,
                             .layers_per_block = 1,
-                            .attention_head_dim = 8,
+                            .heads = {1, 2},
                             .norm_num_groups = 4,
                             .norm_eps = 1e-5f,
                             .flip_sin_to_cos = true,

@@ -273,7 +273,6 @@ static eq_status fill_unet(const eq_invocation *call, eq_unet_config *unet)
                              .levels = s->channels.count,
                              .mid_attention = true,
                              .layers_per_block = (int)s->layers,
-                             .attention_head_dim = (int)s->head_dim,
                              .norm_num_groups = (int)s->groups,
                              .norm_eps = 1e-5f,
                              .flip_sin_to_cos = true,
@@ -288,6 +287,7 @@ static eq_status fill_unet(const eq_invocation *call, eq_unet_config *unet)
             return eq_fail(ctx, EQ_BAD_USAGE, "--channels %" PRId64 " is not a multiple of --head-dim %" PRId64,
                            channels, s->head_dim);
         unet->block_out_channels[i] = (int)channels;
+        unet->heads[i] = s->head_dim > 0 ? (int)(channels / s->head_dim) : 1;
     }
     int multiple = eq_unet_size_multiple(unet);
     if (s->size % multiple != 0)
