@@ -64,10 +64,10 @@ typedef struct eq_generation {
     float **predictions;    /* [attribute_count] [count, classes] at the last step */
     double **mean_per_step; /* [attribute_count] [steps, classes] P over the set, step by step */
     int target_count;
-    int *cells;      /* [target_count, count] the cell an image was drawn to, -1: none of its own */
-    uint8_t *moved;  /* [count] whether guidance changed the image at all */
-    int64_t coupled; /* images that shared one P */
-    double strength; /* that was used for the first target; 0 without guidance */
+    int *cells;        /* [target_count, count] the cell an image was drawn to, -1: none of its own */
+    uint8_t *moved;    /* [count] whether guidance changed the image at all */
+    int64_t coupled;   /* images that shared one P */
+    double *strengths; /* [attribute_count] that were used; 0 for what was only watched */
     double seconds, guidance_seconds;
     double unet_passes; /* of single images */
     size_t arena_bytes, weight_bytes;

@@ -164,6 +164,16 @@ static json_t *p_per_step_json(const eq_run_record *r)
     return root;
 }
 
+/* What guidance was done with, which the settings may leave to the predictors. */
+static json_t *strengths_json(const eq_run_record *r)
+{
+    json_t *root = json_object();
+    for (int a = 0; a < r->generation->attribute_count; a++)
+        if (r->generation->strengths[a] > 0)
+            json_object_set_new(root, r->pipeline->attributes[a].name, json_real(r->generation->strengths[a]));
+    return root;
+}
+
 static json_int_t peak_rss_bytes(void)
 {
     struct rusage usage;
@@ -182,12 +192,12 @@ static eq_status record_json(eq_context *ctx, const eq_run_record *r, json_t **o
         json_decref(heads);
         return status;
     }
-    *out = json_pack("{s:s, s:s, s:O, s:o, s:o, s:o, s:{s:f, s:f, s:f, s:f}, s:f, s:I, s:{s:I, s:I}, s:o}", "format",
-                     "equipoise run 1", "version", EQUIPOISE_VERSION, "settings", r->settings, "model",
-                     model_json(&r->pipeline->model), "heads", heads, "targets", targets_json(r->targets), "seconds",
-                     "total", g->seconds + labelling, "sampling", g->seconds, "guidance", g->guidance_seconds,
-                     "labelling", labelling, "unet_passes", g->unet_passes, "peak_rss_bytes", peak_rss_bytes(),
-                     "planned_bytes", "arena", (json_int_t)g->arena_bytes, "packed_weights",
+    *out = json_pack("{s:s, s:s, s:O, s:o, s:o, s:o, s:o, s:{s:f, s:f, s:f, s:f}, s:f, s:I, s:{s:I, s:I}, s:o}",
+                     "format", "equipoise run 1", "version", EQUIPOISE_VERSION, "settings", r->settings, "model",
+                     model_json(&r->pipeline->model), "heads", heads, "targets", targets_json(r->targets), "strengths",
+                     strengths_json(r), "seconds", "total", g->seconds + labelling, "sampling", g->seconds, "guidance",
+                     g->guidance_seconds, "labelling", labelling, "unet_passes", g->unet_passes, "peak_rss_bytes",
+                     peak_rss_bytes(), "planned_bytes", "arena", (json_int_t)g->arena_bytes, "packed_weights",
                      (json_int_t)g->weight_bytes, "p_per_step", p_per_step_json(r));
     if (!*out)
         return eq_fail_memory(ctx, "run.json");

@@ -1,118 +1,11 @@
-/* One generation: settings resolved, images sampled in groups that share one P, everything recorded. */
-#include <math.h>
-#include <stdio.h>
+/* One generation: images sampled in groups that share one P, everything recorded. */
 #include <stdlib.h>
 
 #include "base/clock.h"
 #include "diffusion/sampling.h"
-#include "diffusion/timesteps.h"
 #include "io/image.h"
 #include "kernels/onednn/onednn.h"
-#include "run/pipeline.h"
-
-enum { DEFAULT_STEPS = 50, P2_GROUP = 100 };
-
-/* The options with nothing left open. */
-typedef struct settings {
-    const eq_generate_options *options;
-    eq_plan_options plan;
-    eq_guidance_options guidance;
-    int64_t group;
-} settings;
-
-/* What a preset stands for (the published settings of the two systems in Parihar et al. 2024). */
-typedef struct preset {
-    const char *name, *loss, *spacing;
-    double eta;
-    eq_strength_rule rule;
-    int first_step; /* guided, from 0 */
-    int64_t group;
-} preset;
-
-static const preset presets[] = {
-    {"p2", "chi2", "paper", 1.0, EQ_STRENGTH_P2, 1, P2_GROUP},
-    {"sd", "kl", "leading", 0.0, EQ_STRENGTH_SD, 0, 0},
-};
-
-static eq_status find_preset(eq_context *ctx, const char *name, const preset **out)
-{
-    *out = NULL;
-    for (size_t i = 0; name && i < sizeof presets / sizeof presets[0]; i++)
-        if (strcmp(presets[i].name, name) == 0)
-            *out = &presets[i];
-    return name && !*out ? eq_fail(ctx, EQ_BAD_USAGE, "no preset \"%s\"; there are p2 and sd", name) : EQ_OK;
-}
-
-static eq_status find_method(eq_context *ctx, const char *name, const eq_method **out)
-{
-    *out = eq_method_find(name);
-    if (*out)
-        return EQ_OK;
-    char names[256] = "";
-    for (int i = 0; eq_method_at(i); i++)
-        snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s", i ? ", " : "", eq_method_at(i)->name);
-    return eq_fail(ctx, EQ_BAD_USAGE, "no method \"%s\"; there are %s", name, names);
-}
-
-static eq_status resolve_guidance(eq_context *ctx, const preset *p, const eq_generate_options *o,
-                                  const eq_targets *targets, int steps, eq_guidance_options *out)
-{
-    const char *method = o->method ? o->method : targets->count > 0 ? "distribution" : "none";
-    const char *loss = o->loss ? o->loss : p ? p->loss : "chi2";
-    *out = (eq_guidance_options){.rule = p ? p->rule : EQ_STRENGTH_NORMALISED,
-                                 .strength = o->strength,
-                                 .temperature = o->temperature,
-                                 .seed = o->seed,
-                                 .first_step = o->guide_first ? o->guide_first - 1
-                                               : p            ? p->first_step
-                                                              : 0,
-                                 .last_step = o->guide_last ? o->guide_last - 1 : steps - 1,
-                                 .loss = eq_loss_find(loss)};
-    EQ_TRY(find_method(ctx, method, &out->method));
-    if (!out->loss)
-        return eq_fail(ctx, EQ_BAD_USAGE, "no loss \"%s\"; there are chi2, kl and l2", loss);
-    if (o->strength < 0 || !isfinite(o->strength))
-        return eq_fail(ctx, EQ_BAD_USAGE, "the strength must be 0 or more, not %g", o->strength);
-    if (o->temperature < 0 || !isfinite(o->temperature))
-        return eq_fail(ctx, EQ_BAD_USAGE, "the temperature must be 0 (the predictor's) or more, not %g",
-                       o->temperature);
-    if (out->first_step < 0 || out->last_step < out->first_step || out->last_step >= steps)
-        return eq_fail(ctx, EQ_BAD_USAGE, "the guided steps must be a range within 1..%d, not %d..%d", steps,
-                       out->first_step + 1, out->last_step + 1);
-    if (out->method->step && targets->count == 0)
-        return eq_fail(ctx, EQ_BAD_USAGE, "method %s needs a target, such as gender=female:0.5,male:0.5", method);
-    /* At the very first steps predictions say too little to deal out classes by. */
-    out->assign_step = out->first_step > steps / 16 || out->last_step < steps / 16 ? out->first_step : steps / 16;
-    return EQ_OK;
-}
-
-static eq_status resolve(eq_pipeline *pipeline, const eq_generate_options *o, const eq_targets *targets, settings *out)
-{
-    eq_context *ctx = pipeline->ctx;
-    const preset *p;
-    EQ_TRY(find_preset(ctx, o->preset, &p));
-    *out = (settings){.options = o};
-    if (o->count < 1 || o->count > 10000000)
-        return eq_fail(ctx, EQ_BAD_USAGE, "the count of images must be 1 to 10000000, not %lld", (long long)o->count);
-    if (o->first_index < 0 || o->micro_batch < 0 || o->coupled < 0)
-        return eq_fail(ctx, EQ_BAD_USAGE,
-                       "first index, micro-batch and coupled images must be 0 or more, not %lld, %lld and %lld",
-                       (long long)o->first_index, (long long)o->micro_batch, (long long)o->coupled);
-    int most = pipeline->model.schedule.config.num_train_timesteps;
-    out->plan.steps = o->steps ? o->steps : most < DEFAULT_STEPS ? most : DEFAULT_STEPS;
-    if (out->plan.steps < 1 || out->plan.steps > most)
-        return eq_fail(ctx, EQ_BAD_USAGE, "the steps must be 1 to %d, which this model was trained with, not %d", most,
-                       out->plan.steps);
-    out->plan.eta = o->deterministic ? 0 : o->eta != 0 ? o->eta : p ? p->eta : 1;
-    EQ_TRY(eq_sampler_find(ctx, o->sampler ? o->sampler : "ddim", &out->plan.sampler));
-    const char *spacing = o->spacing ? o->spacing : p ? p->spacing : "default";
-    EQ_TRY(eq_spacing_find(ctx, spacing, &out->plan.spacing));
-    EQ_TRY(resolve_guidance(ctx, p, o, targets, out->plan.steps, &out->guidance));
-    out->group = o->coupled > 0 ? o->coupled : p && p->group ? p->group : o->count;
-    if (out->group > o->count)
-        out->group = o->count;
-    return EQ_OK;
-}
+#include "run/settings.h"
 
 /* --- the hook between guidance and sampling --- */
 
@@ -137,7 +30,7 @@ static eq_status hook_apply(void *user, int step, double timestep, double beta, 
 
 /* --- results --- */
 
-static eq_status allocate_result(eq_pipeline *pipeline, const settings *s, const eq_targets *targets,
+static eq_status allocate_result(eq_pipeline *pipeline, const eq_run_settings *s, const eq_targets *targets,
                                  eq_generation *out)
 {
     int side = pipeline->model.unet.sample_size;
@@ -155,7 +48,9 @@ static eq_status allocate_result(eq_pipeline *pipeline, const settings *s, const
     out->mean_per_step = calloc(attributes + 1, sizeof *out->mean_per_step);
     out->cells = malloc((n * (size_t)targets->count + 1) * sizeof *out->cells);
     out->moved = calloc(n, 1);
-    bool complete = out->pixels && out->timesteps && out->predictions && out->mean_per_step && out->cells && out->moved;
+    out->strengths = calloc(attributes + 1, sizeof *out->strengths);
+    bool complete = out->strengths && out->pixels && out->timesteps && out->predictions && out->mean_per_step &&
+                    out->cells && out->moved;
     for (size_t a = 0; complete && a < attributes; a++) {
         size_t classes = (size_t)pipeline->attributes[a].classes;
         out->predictions[a] = calloc(n * classes, sizeof(float));
@@ -179,6 +74,7 @@ void eq_generation_free(eq_generation *generation)
     free(generation->timesteps);
     free(generation->cells);
     free(generation->moved);
+    free(generation->strengths);
     *generation = (eq_generation){0};
 }
 
@@ -196,8 +92,11 @@ static void store_guidance(const eq_guidance *g, int64_t first, eq_generation *o
         memcpy(out->cells + t * out->count + first, g->cell + t * g->n, (size_t)g->n * sizeof *out->cells);
     for (int64_t i = 0; i < g->n; i++)
         out->moved[first + i] = g->moved[i];
-    if (g->options.method->step)
-        out->strength = eq_guidance_strength(g, g->target_adp[0]);
+    for (int t = 0; t < out->target_count && g->options.method->step; t++)
+        for (int a = 0; a < g->targets->items[t].attribute_count; a++) {
+            int adp = g->target_adp[t * EQ_TARGET_ATTRIBUTES + a];
+            out->strengths[adp] = eq_guidance_strength(g, adp);
+        }
 }
 
 /* --- a group --- */
@@ -215,8 +114,8 @@ static void forward_progress(void *user, int steps_done, int steps)
         p->options->progress(p->options->progress_user, p->done_before + p->group * steps_done, p->total);
 }
 
-static eq_status sample_group(eq_pipeline *pipeline, const settings *s, const eq_targets *targets, const eq_plan *plan,
-                              int64_t first, int64_t n, float *x, eq_generation *out)
+static eq_status sample_group(eq_pipeline *pipeline, const eq_run_settings *s, const eq_targets *targets, int64_t first,
+                              int64_t n, float *x, eq_generation *out)
 {
     eq_context *ctx = pipeline->ctx;
     const eq_unet_config *unet = &pipeline->model.unet;
@@ -242,7 +141,7 @@ static eq_status sample_group(eq_pipeline *pipeline, const settings *s, const eq
     if (status == EQ_OK)
         status = eq_sample(ctx,
                            &(eq_sampling){.denoiser = denoiser,
-                                          .plan = plan,
+                                          .plan = &s->plan,
                                           .n = n,
                                           .height = unet->sample_size,
                                           .width = unet->sample_size,
@@ -269,34 +168,33 @@ static eq_status sample_group(eq_pipeline *pipeline, const settings *s, const eq
     return status;
 }
 
-static eq_status sample_all(eq_pipeline *pipeline, const settings *s, const eq_targets *targets, eq_generation *out)
+static eq_status sample_all(eq_pipeline *pipeline, const eq_run_settings *s, const eq_targets *targets,
+                            eq_generation *out)
 {
-    eq_plan plan;
-    EQ_TRY(eq_plan_new(pipeline->ctx, &s->plan, &pipeline->model.schedule, &plan));
-    for (int i = 0; i < plan.calls; i++)
-        out->timesteps[plan.call[i].step] = plan.call[i].timestep;
+    for (int i = 0; i < s->plan.calls; i++)
+        out->timesteps[s->plan.call[i].step] = s->plan.call[i].timestep;
     size_t image = (size_t)out->width * (size_t)out->height * 3;
     float *x = malloc((size_t)s->group * image * sizeof *x);
     eq_status status = x ? EQ_OK : eq_fail_memory(pipeline->ctx, "the images being sampled");
     for (int64_t first = 0; first < out->count && status == EQ_OK; first += s->group) {
         int64_t n = out->count - first < s->group ? out->count - first : s->group;
-        status = sample_group(pipeline, s, targets, &plan, first, n, x, out);
+        status = sample_group(pipeline, s, targets, first, n, x, out);
     }
     free(x);
-    eq_plan_free(&plan);
     return status;
 }
 
 eq_status eq_generate(eq_pipeline *pipeline, const eq_generate_options *options, const eq_targets *targets,
                       eq_generation *out)
 {
-    settings s;
+    eq_run_settings s;
     double start = eq_seconds();
     *out = (eq_generation){0};
-    EQ_TRY(resolve(pipeline, options, targets, &s));
+    EQ_TRY(eq_run_settings_resolve(pipeline, options, targets, &s));
     eq_status status = allocate_result(pipeline, &s, targets, out);
     if (status == EQ_OK)
         status = sample_all(pipeline, &s, targets, out);
+    eq_run_settings_free(&s);
     if (status != EQ_OK) {
         eq_generation_free(out);
         return status;

@@ -138,7 +138,7 @@ static void method_none_ignores_targets(void **state)
     options.method = "none";
     eq_generation with = generate(&options, &balanced);
     assert_int_equal(most_apart(&plain, 0, &with, 0, 3), 0);
-    assert_near(with.strength, 0, 0);
+    assert_near(with.strengths[1], 0, 0);
     eq_generation_free(&plain);
     eq_generation_free(&with);
 }
@@ -170,7 +170,7 @@ static void methods_move_images(void **state)
     for (int m = 0; m < 3; m++) {
         options.method = methods[m];
         eq_generation guided = generate(&options, &balanced);
-        assert_near(guided.strength, 2, 0);
+        assert_near(guided.strengths[1], 2, 0);
         for (int i = 0; i < 4; i++)
             assert_int_equal(guided.moved[i], most_apart(&guided, i, &plain, i, 1) > 0);
         assert_true(guided.moved[0] || guided.moved[1] || guided.moved[2] || guided.moved[3]);
@@ -201,7 +201,7 @@ static void what_is_recorded(void **state)
     for (int i = 0; i < 6; i++)
         women += g.cells[i] == 0;
     assert_int_equal(women, 3);
-    assert_near(g.strength, eq_method_find("assign")->default_strength, 0); /* nobody said, nobody calibrated */
+    assert_near(g.strengths[1], eq_method_find("assign")->default_strength, 0); /* nobody said, nobody calibrated */
     assert_true(g.seconds > 0 && g.arena_bytes > 0);
     eq_generation_free(&g);
 }

@@ -4,8 +4,10 @@
 
 #include "base/path.h"
 #include "command.h"
+#include "models.h"
 #include "run/folder.h"
 #include "run/grade.h"
+#include "run/settings.h"
 
 typedef struct settings {
     const char *model, *out, *evaluator;
@@ -30,10 +32,11 @@ static const eq_option options[] = {
     {.name = "model",
      .letter = 'm',
      .kind = EQ_FOLDER,
-     .value = "DIR",
+     .value = "DIR|NAME",
      .required = true,
      .member = offsetof(settings, model),
-     .help = "model folder (diffusers layout); predictors in its adp/ and an evaluator in its evaluator/ are used"},
+     .help = "model folder, or a name such as portraits, which comes with the tool; predictors in its adp/ and an "
+             "evaluator in its evaluator/ are used"},
     {.name = "out",
      .letter = 'o',
      .kind = EQ_FOLDER,
@@ -60,7 +63,7 @@ static const eq_option options[] = {
      .kind = EQ_FOLDER,
      .value = "DIR",
      .member = offsetof(settings, evaluator),
-     .help = "classifier that labels and grades the result"},
+     .help = "classifier that labels and grades the result: a folder, or one in the model's folder"},
     {.heading = "Target"},
     {.name = "target",
      .letter = 't',
@@ -193,7 +196,7 @@ typedef struct generate_run {
     const settings *s;
     eq_pipeline *pipeline;
     eq_classifier *evaluator;
-    char *evaluator_folder;
+    char *model, *evaluator_folder;
     eq_targets targets;
     eq_generate_options options;
     eq_generation generation;
@@ -211,15 +214,9 @@ static void show_progress(void *user, int64_t done, int64_t total)
 static eq_status open_evaluator(generate_run *r)
 {
     eq_context *ctx = r->call->ctx;
-    if (r->s->evaluator) {
-        r->evaluator_folder = strdup(r->s->evaluator);
-    } else {
-        r->evaluator_folder = eq_path_join(r->s->model, "evaluator");
-        if (r->evaluator_folder && !eq_path_is_folder(r->evaluator_folder))
-            return EQ_OK; /* the set stays ungraded */
-    }
-    if (!r->evaluator_folder)
-        return eq_fail_memory(ctx, "a path");
+    EQ_TRY(eq_classifier_folder(ctx, r->model, r->s->evaluator ? r->s->evaluator : "evaluator", &r->evaluator_folder));
+    if (!r->s->evaluator && !eq_path_is_folder(r->evaluator_folder))
+        return EQ_OK; /* the set stays ungraded */
     return eq_classifier_open(ctx, r->evaluator_folder, &r->evaluator);
 }
 
@@ -229,7 +226,8 @@ static eq_status open_all(generate_run *r)
     const settings *s = r->s;
     if (eq_path_exists(s->out))
         return eq_fail(ctx, EQ_BAD_USAGE, "--out %s: there is something already; choose a new folder", s->out);
-    EQ_TRY(eq_pipeline_open(ctx, s->model, &r->pipeline));
+    EQ_TRY(eq_model_folder(ctx, s->model, &r->model));
+    EQ_TRY(eq_pipeline_open(ctx, r->model, &r->pipeline));
     for (int i = 0; i < s->adps.count; i++)
         EQ_TRY(eq_pipeline_add_predictor(r->pipeline, s->adps.item[i]));
     int known_count;
@@ -271,21 +269,13 @@ static void fill_options(generate_run *r)
     };
 }
 
-/* How the run was asked for, for run.json. */
-static json_t *settings_json(const generate_run *r)
+static eq_status settings_json(generate_run *r, json_t **out)
 {
-    const settings *s = r->s;
-    const char *method = r->options.method ? r->options.method : r->targets.count > 0 ? "distribution" : "none";
-    json_t *root = json_pack("{s:I, s:I, s:I, s:I, s:s, s:s, s:f, s:s, s:s, s:s, s:f, s:f, s:s}", "count",
-                             (json_int_t)s->count, "first_index", (json_int_t)s->first_index, "seed",
-                             (json_int_t)r->call->common.seed, "steps", (json_int_t)s->steps, "sampler", s->sampler,
-                             "spacing", s->spacing ? s->spacing : "model", "eta", s->eta, "method", method, "loss",
-                             losses[s->loss], "preset", presets[s->preset], "strength", r->options.strength,
-                             "temperature", s->temperature, "dtype", dtypes[r->options.bf16 ? DTYPE_BF16 : 0]);
-    if (eq_given(r->call, "guide-steps"))
-        json_object_set_new(root, "guide_steps",
-                            json_sprintf("%" PRId64 "..%" PRId64, s->guide_steps.first, s->guide_steps.last));
-    return root;
+    eq_run_settings resolved;
+    EQ_TRY(eq_run_settings_resolve(r->pipeline, &r->options, &r->targets, &resolved));
+    *out = eq_run_settings_json(&resolved);
+    eq_run_settings_free(&resolved);
+    return *out ? EQ_OK : eq_fail_memory(r->call->ctx, "run.json");
 }
 
 static eq_status grade(generate_run *r)
@@ -300,9 +290,8 @@ static eq_status grade(generate_run *r)
 
 static eq_status write_folder(generate_run *r)
 {
-    json_t *asked = settings_json(r);
-    if (!asked)
-        return eq_fail_memory(r->call->ctx, "run.json");
+    json_t *asked;
+    EQ_TRY(settings_json(r, &asked));
     eq_run_record record = {.pipeline = r->pipeline,
                             .options = &r->options,
                             .targets = &r->targets,
@@ -363,6 +352,7 @@ static eq_status run(const eq_invocation *call)
     eq_targets_free(&r.targets);
     eq_classifier_close(r.evaluator);
     eq_pipeline_close(r.pipeline);
+    free(r.model);
     free(r.evaluator_folder);
     return status;
 }

@@ -1,5 +1,9 @@
+#include <stdlib.h>
+
+#include "base/path.h"
 #include "command.h"
 #include "inspect.h"
+#include "models.h"
 
 enum { LONGEST_LIST = 64, KEY_COLUMN = 20 };
 
@@ -106,7 +110,12 @@ static void print_object(const json_t *object, int depth)
 static eq_status run(const eq_invocation *call)
 {
     json_t *json;
-    EQ_TRY(eq_inspect(call->ctx, call->arguments[0], &json));
+    char *model = NULL;
+    const char *path = call->arguments[0];
+    bool named = !eq_path_exists(path) && eq_model_folder(call->ctx, path, &model) == EQ_OK;
+    eq_status status = eq_inspect(call->ctx, named ? model : path, &json);
+    free(model);
+    EQ_TRY(status);
     if (call->common.json)
         return eq_print_json(call, json);
     print_object(json, 0);
@@ -124,7 +133,7 @@ const eq_command eq_command_inspect = {
         "checked as they are when used.",
     .examples = examples,
     .options = options,
-    .arguments = {.value = "FILE|DIR", .least = 1, .most = 1, .kind = EQ_FILE},
+    .arguments = {.value = "FILE|DIR|NAME", .least = 1, .most = 1, .kind = EQ_FILE},
     .reports = true,
     .run = run,
 };

@@ -8,6 +8,7 @@
 #include "eval/labelling.h"
 #include "guidance/adp_file.h"
 #include "io/labels.h"
+#include "models.h"
 #include "run/record.h"
 #include "train/adp_trainer.h"
 #include "train/dataset.h"
@@ -30,10 +31,10 @@ static const eq_option options[] = {
     {.name = "model",
      .letter = 'm',
      .kind = EQ_FOLDER,
-     .value = "DIR",
+     .value = "DIR|NAME",
      .required = true,
      .member = offsetof(settings, model),
-     .help = "model folder whose h the predictors read"},
+     .help = "model whose h the predictors read: a folder, or a name as in generate"},
     {.name = "out",
      .letter = 'o',
      .kind = EQ_FOLDER,
@@ -59,7 +60,7 @@ static const eq_option options[] = {
      .kind = EQ_FOLDER,
      .value = "DIR",
      .member = offsetof(settings, classifier),
-     .help = "classifier whose answers are the labels"},
+     .help = "classifier whose answers are the labels: a folder, or one in the model's folder"},
     {.name = "images",
      .kind = EQ_FOLDER,
      .value = "DIR",
@@ -189,6 +190,7 @@ static const char *const examples[] = {
 typedef struct adp_run {
     const eq_invocation *call;
     const settings *s;
+    char *model;
     eq_pipeline *pipeline;
     int64_t count;
     uint8_t *pixels; /* [count, size, size, 3] */
@@ -376,9 +378,13 @@ static eq_status check_settings(const adp_run *r)
 static eq_status with_classifier(adp_run *r)
 {
     eq_classifier *classifier;
-    EQ_TRY(eq_classifier_open(r->call->ctx, r->s->classifier, &classifier));
+    char *folder;
+    EQ_TRY(eq_classifier_folder(r->call->ctx, r->model, r->s->classifier, &folder));
+    eq_status status = eq_classifier_open(r->call->ctx, folder, &classifier);
+    free(folder);
+    EQ_TRY(status);
     r->attributes = eq_classifier_attributes(classifier, &r->attribute_count);
-    eq_status status = check_wanted(r);
+    status = check_wanted(r);
     if (status == EQ_OK)
         status = record(r);
     if (status == EQ_OK)
@@ -428,7 +434,8 @@ static eq_status run_all(adp_run *r)
 {
     eq_context *ctx = r->call->ctx;
     EQ_TRY(check_settings(r));
-    EQ_TRY(eq_pipeline_open(ctx, r->s->model, &r->pipeline));
+    EQ_TRY(eq_model_folder(ctx, r->s->model, &r->model));
+    EQ_TRY(eq_pipeline_open(ctx, r->model, &r->pipeline));
     EQ_TRY(eq_make_folders(ctx, r->s->out));
     r->h_path = r->s->h_file ? strdup(r->s->h_file) : eq_path_join(r->s->out, "h-vectors.tmp");
     r->report = json_object();
@@ -454,6 +461,7 @@ static eq_status run(const eq_invocation *call)
     free(r.pixels);
     free(r.classes);
     free(r.h_path);
+    free(r.model);
     return status;
 }
 

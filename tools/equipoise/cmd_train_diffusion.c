@@ -1,7 +1,9 @@
 #include <inttypes.h>
+#include <stdlib.h>
 
 #include "command.h"
 #include "diffusion/model.h"
+#include "models.h"
 #include "train/diffusion_run.h"
 
 typedef struct settings {
@@ -365,6 +367,15 @@ static eq_status report(const eq_invocation *call, const eq_training_progress *l
     return EQ_OK;
 }
 
+static eq_status open_initial(eq_context *ctx, const char *name, eq_model *model)
+{
+    char *folder;
+    EQ_TRY(eq_model_folder(ctx, name, &folder));
+    eq_status status = eq_model_open(ctx, folder, model);
+    free(folder);
+    return status;
+}
+
 static eq_status run(const eq_invocation *call)
 {
     watch w = {.progress = call->progress};
@@ -374,7 +385,7 @@ static eq_status run(const eq_invocation *call)
     bool finished;
     EQ_TRY(fill_run(call, &w, &training));
     if (s->init)
-        EQ_TRY(eq_model_open(call->ctx, s->init, &initial));
+        EQ_TRY(open_initial(call->ctx, s->init, &initial));
     eq_status status = s->init ? start_from(call, &initial, &training) : EQ_OK;
     if (status == EQ_OK) {
         eq_progress_begin(call->progress, "training", "steps");

@@ -27,8 +27,22 @@ eq_status eq_model_folder(eq_context *ctx, const char *name, char **folder)
         free(*folder);
     }
     *folder = NULL;
+    if (strchr(name, '/') || eq_path_exists(name)) { /* meant as a path: who opens it says what is wrong with it */
+        *folder = strdup(name);
+        return *folder ? EQ_OK : eq_fail_memory(ctx, "a path");
+    }
     return eq_fail(ctx, EQ_BAD_INPUT,
                    "no model \"%s\": neither a model folder of that name nor one in ./models or %s/models; set "
                    "EQUIPOISE_MODELS to the folder of the models",
                    name, EQUIPOISE_DATA_FOLDER);
+}
+
+eq_status eq_classifier_folder(eq_context *ctx, const char *model, const char *name, char **folder)
+{
+    *folder = eq_path_exists(name) ? strdup(name) : eq_path_join(model, name);
+    if (*folder && !eq_path_exists(*folder)) {
+        free(*folder);
+        *folder = strdup(name);
+    }
+    return *folder ? EQ_OK : eq_fail_memory(ctx, "a path");
 }

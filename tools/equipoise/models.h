@@ -5,8 +5,12 @@
 #include "base/error.h"
 
 /* The folder of the model `name` ("portraits"): below $EQUIPOISE_MODELS, ./models, the installed data folder, or the
- * sources the tool was built from. A name that is a folder stands for itself. Malloc'ed, the caller frees it.
- * EQ_BAD_INPUT says where it was looked for. */
+ * sources the tool was built from. A name that is a model's folder stands for itself, and so does any other path.
+ * Malloc'ed, the caller frees it. EQ_BAD_INPUT says where it was looked for. */
 eq_status eq_model_folder(eq_context *ctx, const char *name, char **folder);
+
+/* The folder of the classifier `name`: that path if there is something, else one in the model's folder ("evaluator").
+ * Malloc'ed, the caller frees it. */
+eq_status eq_classifier_folder(eq_context *ctx, const char *model, const char *name, char **folder);
 
 #endif

@@ -1,0 +1,145 @@
+#include "run/settings.h"
+
+#include <math.h>
+#include <stdio.h>
+
+#include "diffusion/timesteps.h"
+
+enum { DEFAULT_STEPS = 50, P2_GROUP = 100 };
+
+/* What a preset stands for (the published settings of the two systems in Parihar et al. 2024). */
+typedef struct preset {
+    const char *name, *loss, *spacing;
+    double eta;
+    eq_strength_rule rule;
+    int first_step; /* guided, from 0 */
+    int64_t group;
+} preset;
+
+static const preset presets[] = {
+    {"p2", "chi2", "paper", 1.0, EQ_STRENGTH_P2, 1, P2_GROUP},
+    {"sd", "kl", "leading", 0.0, EQ_STRENGTH_SD, 0, 0},
+};
+
+static eq_status find_preset(eq_context *ctx, const char *name, const preset **out)
+{
+    *out = NULL;
+    for (size_t i = 0; name && i < sizeof presets / sizeof presets[0]; i++)
+        if (strcmp(presets[i].name, name) == 0)
+            *out = &presets[i];
+    return name && !*out ? eq_fail(ctx, EQ_BAD_USAGE, "no preset \"%s\"; there are p2 and sd", name) : EQ_OK;
+}
+
+static eq_status find_method(eq_context *ctx, const char *name, const eq_method **out)
+{
+    *out = eq_method_find(name);
+    if (*out)
+        return EQ_OK;
+    char names[256] = "";
+    for (int i = 0; eq_method_at(i); i++)
+        snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s", i ? ", " : "", eq_method_at(i)->name);
+    return eq_fail(ctx, EQ_BAD_USAGE, "no method \"%s\"; there are %s", name, names);
+}
+
+static eq_status resolve_guidance(eq_context *ctx, const preset *p, const eq_generate_options *o,
+                                  const eq_targets *targets, int steps, eq_guidance_options *out)
+{
+    const char *method = o->method ? o->method : targets->count > 0 ? "distribution" : "none";
+    const char *loss = o->loss ? o->loss : p ? p->loss : "chi2";
+    *out = (eq_guidance_options){.rule = p ? p->rule : EQ_STRENGTH_NORMALISED,
+                                 .strength = o->strength,
+                                 .temperature = o->temperature,
+                                 .seed = o->seed,
+                                 .first_step = o->guide_first ? o->guide_first - 1
+                                               : p            ? p->first_step
+                                                              : 0,
+                                 .last_step = o->guide_last ? o->guide_last - 1 : steps - 1,
+                                 .loss = eq_loss_find(loss)};
+    EQ_TRY(find_method(ctx, method, &out->method));
+    if (!out->loss)
+        return eq_fail(ctx, EQ_BAD_USAGE, "no loss \"%s\"; there are chi2, kl and l2", loss);
+    if (o->strength < 0 || !isfinite(o->strength))
+        return eq_fail(ctx, EQ_BAD_USAGE, "the strength must be 0 or more, not %g", o->strength);
+    if (o->temperature < 0 || !isfinite(o->temperature))
+        return eq_fail(ctx, EQ_BAD_USAGE, "the temperature must be 0 (the predictor's) or more, not %g",
+                       o->temperature);
+    if (out->first_step < 0 || out->last_step < out->first_step || out->last_step >= steps)
+        return eq_fail(ctx, EQ_BAD_USAGE, "the guided steps must be a range within 1..%d, not %d..%d", steps,
+                       out->first_step + 1, out->last_step + 1);
+    if (out->method->step && targets->count == 0)
+        return eq_fail(ctx, EQ_BAD_USAGE, "method %s needs a target, such as gender=female:0.5,male:0.5", method);
+    /* At the very first steps predictions say too little to deal out classes by. */
+    out->assign_step = out->first_step > steps / 16 || out->last_step < steps / 16 ? out->first_step : steps / 16;
+    return EQ_OK;
+}
+
+static eq_status resolve_plan(eq_pipeline *pipeline, const preset *p, const eq_generate_options *o, eq_plan *out)
+{
+    eq_context *ctx = pipeline->ctx;
+    int most = pipeline->model.schedule.config.num_train_timesteps;
+    eq_plan_options plan = {.steps = o->steps               ? o->steps
+                                     : most < DEFAULT_STEPS ? most
+                                                            : DEFAULT_STEPS,
+                            .eta = o->deterministic ? 0
+                                   : o->eta != 0    ? o->eta
+                                   : p              ? p->eta
+                                                    : 1};
+    if (plan.steps < 1 || plan.steps > most)
+        return eq_fail(ctx, EQ_BAD_USAGE, "the steps must be 1 to %d, which this model was trained with, not %d", most,
+                       plan.steps);
+    EQ_TRY(eq_sampler_find(ctx, o->sampler ? o->sampler : "ddim", &plan.sampler));
+    EQ_TRY(eq_spacing_find(ctx, o->spacing ? o->spacing : p ? p->spacing : "default", &plan.spacing));
+    return eq_plan_new(ctx, &plan, &pipeline->model.schedule, out);
+}
+
+eq_status eq_run_settings_resolve(eq_pipeline *pipeline, const eq_generate_options *o, const eq_targets *targets,
+                                  eq_run_settings *out)
+{
+    eq_context *ctx = pipeline->ctx;
+    const preset *p;
+    EQ_TRY(find_preset(ctx, o->preset, &p));
+    *out = (eq_run_settings){.options = o, .preset = p ? p->name : NULL};
+    if (o->count < 1 || o->count > 10000000)
+        return eq_fail(ctx, EQ_BAD_USAGE, "the count of images must be 1 to 10000000, not %lld", (long long)o->count);
+    if (o->first_index < 0 || o->micro_batch < 0 || o->coupled < 0)
+        return eq_fail(ctx, EQ_BAD_USAGE,
+                       "first index, micro-batch and coupled images must be 0 or more, not %lld, %lld and %lld",
+                       (long long)o->first_index, (long long)o->micro_batch, (long long)o->coupled);
+    EQ_TRY(resolve_plan(pipeline, p, o, &out->plan));
+    eq_status status = resolve_guidance(ctx, p, o, targets, out->plan.steps, &out->guidance);
+    if (status != EQ_OK) {
+        eq_run_settings_free(out);
+        return status;
+    }
+    out->group = o->coupled > 0 ? o->coupled : p && p->group ? p->group : o->count;
+    if (out->group > o->count)
+        out->group = o->count;
+    return EQ_OK;
+}
+
+void eq_run_settings_free(eq_run_settings *settings)
+{
+    eq_plan_free(&settings->plan);
+}
+
+json_t *eq_run_settings_json(const eq_run_settings *s)
+{
+    const eq_generate_options *o = s->options;
+    const eq_guidance_options *g = &s->guidance;
+    bool guided = g->method->step != NULL;
+    json_t *root =
+        json_pack("{s:I, s:I, s:I, s:i, s:s, s:s, s:o, s:s, s:s, s:s, s:I}", "count", (json_int_t)o->count,
+                  "first_index", (json_int_t)o->first_index, "seed", (json_int_t)o->seed, "steps", s->plan.steps,
+                  "sampler", s->plan.sampler->name, "spacing", eq_spacing_name(s->plan.spacing), "eta",
+                  s->plan.sampler->uses_eta ? json_real(s->plan.eta) : json_null(), "dtype", o->bf16 ? "bf16" : "f32",
+                  "method", g->method->name, "preset", s->preset ? s->preset : "none", "coupled", (json_int_t)s->group);
+    if (!root || !guided)
+        return root;
+    char steps[64];
+    snprintf(steps, sizeof steps, "%d..%d", g->first_step + 1, g->last_step + 1);
+    json_object_set_new(root, "loss", json_string(g->loss->name));
+    json_object_set_new(root, "strength", json_real(g->strength));
+    json_object_set_new(root, "temperature", json_real(g->temperature));
+    json_object_set_new(root, "guide_steps", json_string(steps));
+    return root;
+}

@@ -1,0 +1,28 @@
+/* The settings of a generation, with presets and defaults worked out. */
+#ifndef EQ_RUN_SETTINGS_H
+#define EQ_RUN_SETTINGS_H
+
+#include <jansson.h>
+
+#include "diffusion/sampler.h"
+#include "run/pipeline.h"
+
+typedef struct eq_run_settings {
+    const eq_generate_options *options;
+    const char *preset; /* NULL: none */
+    eq_plan plan;
+    eq_guidance_options guidance;
+    int64_t group; /* images that share one P */
+} eq_run_settings;
+
+/* EQ_BAD_USAGE names the option that is out of range. Freed with eq_run_settings_free; the options, the pipeline and
+ * the targets must last as long. */
+eq_status eq_run_settings_resolve(eq_pipeline *pipeline, const eq_generate_options *options, const eq_targets *targets,
+                                  eq_run_settings *out);
+void eq_run_settings_free(eq_run_settings *settings);
+
+/* All that decides the images besides model, predictors and targets, as a flat object; NULL when memory is out. A
+ * strength of 0 is the predictors' own or the method's: see "strength_used" of run.json. */
+json_t *eq_run_settings_json(const eq_run_settings *settings);
+
+#endif
