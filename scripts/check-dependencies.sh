@@ -10,16 +10,17 @@ layers() {
 src/base            equipoise
 src/tensor          equipoise base
 src/io              equipoise base tensor
+src/text            equipoise base io
 src/synth           equipoise base io
 src/kernels         equipoise base tensor
 src/ops             equipoise base tensor kernels
 src/models          equipoise base tensor kernels ops io
-src/diffusion       equipoise base tensor kernels ops io models
+src/diffusion       equipoise base tensor kernels ops io text models
 src/guidance        equipoise base tensor io
-src/train           equipoise base tensor kernels ops io models diffusion guidance
+src/train           equipoise base tensor kernels ops io text models diffusion guidance
 src/eval            equipoise base tensor kernels io models guidance
-src/run             equipoise base tensor kernels ops io models diffusion guidance train eval
-tools/equipoise     equipoise base tensor io synth models diffusion guidance train eval run
+src/run             equipoise base tensor kernels ops io text models diffusion guidance train eval
+tools/equipoise     equipoise base tensor io text synth models diffusion guidance train eval run
 tools/server        equipoise
 examples            equipoise
 END

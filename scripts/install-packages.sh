@@ -22,6 +22,8 @@ module:cairo           libcairo2-dev     cairo-devel          cairo
 module:lapacke         liblapacke-dev    lapack-devel         lapack
 module:blas            libblas-dev       blas-devel           lapack
 module:popt            libpopt-dev       popt-devel           popt
+module:libutf8proc     libutf8proc-dev   utf8proc-devel       utf8proc
+module:libpcre2-8      libpcre2-dev      pcre2-devel          pcre2
 END
     for part in "$@"; do
         case $part in
