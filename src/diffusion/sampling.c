@@ -1,6 +1,7 @@
 #include "diffusion/sampling.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "base/memory.h"
 #include "base/rng.h"
@@ -9,7 +10,6 @@ typedef struct buffers {
     float *input;      /* [n, count] x scaled for the network; x itself where the scale is 1 */
     float *prediction; /* [n, output count] */
     float *noise;      /* [n, count] */
-    float *history;    /* [n, sampler->history, count] */
     float *h;          /* [n, h count]; NULL without a hook */
 } buffers;
 
@@ -35,20 +35,18 @@ static void free_buffers(buffers *b)
     eq_buffer_free(b->input);
     eq_buffer_free(b->prediction);
     eq_buffer_free(b->noise);
-    eq_buffer_free(b->history);
     eq_buffer_free(b->h);
 }
 
 static eq_status allocate_buffers(eq_context *ctx, const eq_sampling *s, buffers *b)
 {
-    size_t n = (size_t)s->n, count = image_count(s), history = (size_t)s->plan->sampler->history;
+    size_t n = (size_t)s->n, count = image_count(s);
     size_t outputs = count / (size_t)s->channels * (size_t)s->output_channels;
     *b = (buffers){0};
     b->input = eq_buffer_new(n * count * sizeof(float));
     b->prediction = eq_buffer_new(n * outputs * sizeof(float));
     b->noise = eq_buffer_new(n * count * sizeof(float));
-    b->history = eq_buffer_new(n * history * count * sizeof(float));
-    bool complete = b->input && b->prediction && b->noise && b->history;
+    bool complete = b->input && b->prediction && b->noise;
     if (s->hook.apply) {
         b->h = eq_buffer_new(n * (size_t)eq_denoiser_h_count(s->denoiser) * sizeof(float));
         complete = complete && b->h;
@@ -82,7 +80,7 @@ static eq_status predict(const eq_sampling *s, int i, const float *input, buffer
     return eq_denoiser_decode(s->denoiser, input, timestep, b->h, b->prediction);
 }
 
-static void step_images(const eq_sampling *s, int i, float *x, buffers *b)
+static void step_images(const eq_sampling *s, int i, eq_sampling_state *state, buffers *b)
 {
     size_t count = image_count(s), outputs = count / (size_t)s->channels * (size_t)s->output_channels;
     size_t history = (size_t)s->plan->sampler->history;
@@ -98,27 +96,33 @@ static void step_images(const eq_sampling *s, int i, float *x, buffers *b)
                         &(eq_step){.pixels = count / (size_t)s->channels,
                                    .channels = s->channels,
                                    .output_channels = s->output_channels,
-                                   .x = x + (size_t)k * count,
+                                   .x = state->x + (size_t)k * count,
                                    .output = b->prediction + (size_t)k * outputs,
                                    .noise = noisy ? noise : NULL,
-                                   .history = history ? b->history + (size_t)k * history * count : NULL});
+                                   .history = history ? state->history + (size_t)k * history * count : NULL});
     }
 }
 
-static eq_status run_calls(eq_context *ctx, const eq_sampling *s, float *x, buffers *b)
+static const float *scaled_input(const eq_sampling *s, int i, const float *x, buffers *b)
 {
+    float scale = (float)s->plan->call[i].input_scale;
+    if (scale == 1.0f)
+        return x;
     size_t total = (size_t)s->n * image_count(s);
-    for (int i = 0; i < s->plan->calls; i++) {
-        float scale = (float)s->plan->call[i].input_scale;
-        const float *input = x;
-        if (scale != 1.0f) {
-            for (size_t k = 0; k < total; k++)
-                b->input[k] = x[k] * scale;
-            input = b->input;
-        }
-        EQ_TRY(predict(s, i, input, b));
-        step_images(s, i, x, b);
-        if (!all_finite(x, total))
+    for (size_t k = 0; k < total; k++)
+        b->input[k] = x[k] * scale;
+    return b->input;
+}
+
+static eq_status run_calls(eq_context *ctx, const eq_sampling *s, eq_sampling_state *state, buffers *b)
+{
+    for (; state->next_call < s->plan->calls; state->next_call++) {
+        int i = state->next_call;
+        if (s->boundary)
+            EQ_TRY(s->boundary(s->boundary_user, state));
+        EQ_TRY(predict(s, i, scaled_input(s, i, state->x, b), b));
+        step_images(s, i, state, b);
+        if (!all_finite(state->x, (size_t)s->n * image_count(s)))
             return eq_fail(
                 ctx, EQ_FAILED,
                 "sampling met a number that is not finite at step %d of %d (timestep %g); try --dtype f32 or "
@@ -130,20 +134,43 @@ static eq_status run_calls(eq_context *ctx, const eq_sampling *s, float *x, buff
     return EQ_OK;
 }
 
-eq_status eq_sample(eq_context *ctx, const eq_sampling *s, float *x)
+size_t eq_sampling_history_count(const eq_sampling *s)
 {
-    buffers b;
-    EQ_TRY(allocate_buffers(ctx, s, &b));
-    size_t count = image_count(s);
+    return (size_t)s->n * (size_t)s->plan->sampler->history * image_count(s);
+}
+
+void eq_sampling_start(const eq_sampling *s, eq_sampling_state *state)
+{
+    size_t count = image_count(s), history = eq_sampling_history_count(s);
     float scale = (float)s->plan->init_noise_scale;
+    state->next_call = 0;
 #pragma omp parallel for schedule(static)
     for (int64_t k = 0; k < s->n; k++) {
-        float *image = x + (size_t)k * count;
+        float *image = state->x + (size_t)k * count;
         eq_initial_noise(s->seed, image_index(s, k), image, count);
         for (size_t j = 0; j < count; j++)
             image[j] *= scale;
     }
-    eq_status status = run_calls(ctx, s, x, &b);
+    if (history)
+        memset(state->history, 0, history * sizeof(float));
+}
+
+eq_status eq_sampling_continue(eq_context *ctx, const eq_sampling *s, eq_sampling_state *state)
+{
+    buffers b;
+    EQ_TRY(allocate_buffers(ctx, s, &b));
+    eq_status status = run_calls(ctx, s, state, &b);
     free_buffers(&b);
+    return status;
+}
+
+eq_status eq_sample(eq_context *ctx, const eq_sampling *s, float *x)
+{
+    eq_sampling_state state = {.x = x, .history = eq_buffer_new(eq_sampling_history_count(s) * sizeof(float))};
+    if (!state.history)
+        return eq_fail_memory(ctx, "the images being sampled");
+    eq_sampling_start(s, &state);
+    eq_status status = eq_sampling_continue(ctx, s, &state);
+    eq_buffer_free(state.history);
     return status;
 }

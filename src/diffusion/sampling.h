@@ -16,6 +16,17 @@ typedef struct eq_h_hook {
 
 typedef void (*eq_step_fn)(void *user, int steps_done, int steps);
 
+/* Where a sampling stands between two calls of the network: all that is needed to go on from there. The buffers belong
+ * to the caller. */
+typedef struct eq_sampling_state {
+    int next_call;  /* of the plan's */
+    float *x;       /* [n, height, width, channels] */
+    float *history; /* [n, sampler->history, height, width, channels] */
+} eq_sampling_state;
+
+/* Called before each call of the network, with the state up to date; a failure ends the sampling. */
+typedef eq_status (*eq_boundary_fn)(void *user, const eq_sampling_state *state);
+
 typedef struct eq_sampling {
     eq_denoiser *denoiser; /* of n images */
     const eq_plan *plan;
@@ -28,10 +39,18 @@ typedef struct eq_sampling {
     eq_h_hook hook;      /* apply NULL: none */
     eq_step_fn progress; /* may be NULL */
     void *progress_user;
+    eq_boundary_fn boundary; /* may be NULL */
+    void *boundary_user;
 } eq_sampling;
 
 /* x: [n, height, width, channels] out. A number that is not finite stops the run with EQ_FAILED and names the step. */
 eq_status eq_sample(eq_context *ctx, const eq_sampling *sampling, float *x);
+
+/* The same in two: start puts the first noise into x and clears the history, continue goes on from the state to the
+ * end. Cancelled in the middle of a call, the state is as it was before that call. */
+size_t eq_sampling_history_count(const eq_sampling *sampling); /* numbers in the history, 0 for none */
+void eq_sampling_start(const eq_sampling *sampling, eq_sampling_state *state);
+eq_status eq_sampling_continue(eq_context *ctx, const eq_sampling *sampling, eq_sampling_state *state);
 
 /* The first noise of image number `index`. noise: [count] out. */
 void eq_initial_noise(uint64_t seed, int64_t index, float *noise, size_t count);
