@@ -20,11 +20,23 @@ static eq_value embedded_norm(const eq_builder *b, const eq_block_style *style, 
     return eq_activate(b->graph, eq_scale_shift(b->graph, h, scale, shift), EQ_ACT_SILU);
 }
 
-eq_value eq_residual_block(const eq_builder *b, const eq_block_style *style, eq_value x, eq_value embedding,
-                           int channels, float scale_factor, const char *name)
+static eq_value resampled(const eq_builder *b, eq_value x, eq_resample resample)
+{
+    switch (resample) {
+    case EQ_HALVE: return eq_average_pool(b->graph, x, 2, 2, 0);
+    case EQ_DOUBLE: return eq_upsample(b->graph, x);
+    case EQ_KEEP_SIZE: break;
+    }
+    return x;
+}
+
+eq_value eq_resampling_block(const eq_builder *b, const eq_block_style *style, eq_value x, eq_value embedding,
+                             int channels, eq_resample resample, float scale_factor, const char *name)
 {
     eq_value h = eq_layer_group_norm(b, x, EQ_NONE, style->norm_groups, style->norm_eps, EQ_ACT_SILU,
                                      eq_prefix_format("%s.norm1", name).text);
+    h = resampled(b, h, resample);
+    x = resampled(b, x, resample);
     h = eq_layer_conv3(b, h, channels, EQ_INIT_UNIFORM, EQ_NONE, eq_prefix_format("%s.conv1", name).text);
     h = embedded_norm(b, style, h, embedding, name);
     if (eq_channels(b, x) != channels)
@@ -33,6 +45,12 @@ eq_value eq_residual_block(const eq_builder *b, const eq_block_style *style, eq_
     /* Zero at first: a fresh block is the identity, which deep networks train from more easily. */
     h = eq_layer_conv3(b, h, channels, EQ_INIT_ZEROS, x, eq_prefix_format("%s.conv2", name).text);
     return eq_scale(b->graph, h, 1.0f / scale_factor);
+}
+
+eq_value eq_residual_block(const eq_builder *b, const eq_block_style *style, eq_value x, eq_value embedding,
+                           int channels, float scale_factor, const char *name)
+{
+    return eq_resampling_block(b, style, x, embedding, channels, EQ_KEEP_SIZE, scale_factor, name);
 }
 
 eq_value eq_attention_block(const eq_builder *b, const eq_block_style *style, eq_value x, int heads, float scale_factor,

@@ -16,6 +16,13 @@ typedef struct eq_block_style {
 eq_value eq_residual_block(const eq_builder *b, const eq_block_style *style, eq_value x, eq_value embedding,
                            int channels, float scale_factor, const char *name);
 
+typedef enum eq_resample { EQ_KEEP_SIZE, EQ_HALVE, EQ_DOUBLE } eq_resample;
+
+/* A residual block that halves (2x2 means) or doubles (nearest) the image's sides in both of its branches, before the
+ * first convolution (Song et al. 2021 after BigGAN; ADM's resblock_updown). -> [n, h', w', channels] */
+eq_value eq_resampling_block(const eq_builder *b, const eq_block_style *style, eq_value x, eq_value embedding,
+                             int channels, eq_resample resample, float scale_factor, const char *name);
+
 /* Self-attention over all positions of x [n, h, w, c] in `heads` heads. scale_factor as above. */
 eq_value eq_attention_block(const eq_builder *b, const eq_block_style *style, eq_value x, int heads, float scale_factor,
                             const char *name);

@@ -26,6 +26,26 @@ static eq_value attention_block(const unet_builder *u, eq_value x, int level, fl
     return eq_attention_block(u->b, &u->style, x, u->config->heads[level], scale_factor, name);
 }
 
+/* x: [n, h, w, c] -> [n, h / 2, w / 2, c] */
+static eq_value downsample(const unet_builder *u, eq_value x, const char *name)
+{
+    int channels = (int)eq_channels(u->b, x);
+    if (u->config->resample_blocks)
+        return eq_resampling_block(u->b, &u->style, x, u->embedding, channels, EQ_HALVE, 1.0f, name);
+    eq_conv halve = u->config->downsample_padding ? (eq_conv){2, 1, 1, 1, 1} : (eq_conv){2, 0, 0, 1, 1};
+    return eq_layer_conv(u->b, x, channels, 3, halve, EQ_INIT_UNIFORM, EQ_NONE, eq_prefix_format("%s.conv", name).text);
+}
+
+/* x: [n, h, w, c] -> [n, 2 h, 2 w, c] */
+static eq_value upsample(const unet_builder *u, eq_value x, const char *name)
+{
+    int channels = (int)eq_channels(u->b, x);
+    if (u->config->resample_blocks)
+        return eq_resampling_block(u->b, &u->style, x, u->embedding, channels, EQ_DOUBLE, 1.0f, name);
+    return eq_layer_conv3(u->b, eq_upsample(u->b->graph, x), channels, EQ_INIT_UNIFORM, EQ_NONE,
+                          eq_prefix_format("%s.conv", name).text);
+}
+
 static void push_skip(unet_builder *u, eq_value x)
 {
     u->skips[u->skip_count++] = x;
@@ -42,9 +62,7 @@ static eq_value down_block(unet_builder *u, eq_value x, int level)
         push_skip(u, x);
     }
     if (level + 1 < config->levels) {
-        eq_conv halve = config->downsample_padding ? (eq_conv){2, 1, 1, 1, 1} : (eq_conv){2, 0, 0, 1, 1};
-        x = eq_layer_conv(u->b, x, channels, 3, halve, EQ_INIT_UNIFORM, EQ_NONE,
-                          eq_prefix_format("down_blocks.%d.downsamplers.0.conv", level).text);
+        x = downsample(u, x, eq_prefix_format("down_blocks.%d.downsamplers.0", level).text);
         push_skip(u, x);
     }
     return x;
@@ -72,21 +90,25 @@ static eq_value up_block(unet_builder *u, eq_value x, int index)
             x = attention_block(u, x, level, 1.0f, eq_prefix_format("up_blocks.%d.attentions.%d", index, i).text);
     }
     if (index + 1 < config->levels)
-        x = eq_layer_conv3(u->b, eq_upsample(u->b->graph, x), channels, EQ_INIT_UNIFORM, EQ_NONE,
-                           eq_prefix_format("up_blocks.%d.upsamplers.0.conv", index).text);
+        x = upsample(u, x, eq_prefix_format("up_blocks.%d.upsamplers.0", index).text);
     return x;
 }
 
-/* t: [n] -> [n, 4 * channels of the first level], activated once for all blocks. */
-static eq_value time_embedding(const unet_builder *u, eq_value t)
+/* t: [n], class_label: [n] i32 or EQ_NONE -> [n, 4 * time channels], activated once for all blocks. */
+static eq_value time_embedding(const unet_builder *u, eq_value t, eq_value class_label)
 {
     const eq_builder *b = u->b;
-    int channels = u->config->block_out_channels[0];
+    int channels = u->config->time_channels ? u->config->time_channels : u->config->block_out_channels[0];
     eq_value e = eq_timestep_embedding(b->graph, t, channels, u->config->flip_sin_to_cos, u->config->freq_shift, 1e4f);
     e = eq_cast(b->graph, e, b->graph->dtype);
     e = eq_layer_linear(b, e, 4 * channels, true, EQ_INIT_UNIFORM, EQ_NONE, "time_embedding.linear_1");
     e = eq_activate(b->graph, e, EQ_ACT_SILU);
     e = eq_layer_linear(b, e, 4 * channels, true, EQ_INIT_UNIFORM, EQ_NONE, "time_embedding.linear_2");
+    if (class_label != EQ_NONE) {
+        eq_value table = eq_params_value(b->params, b->graph, eq_shape_of(u->config->num_class_embeds, 4 * channels),
+                                         EQ_INIT_NORMAL, 1, "class_embedding.weight");
+        e = eq_add(b->graph, e, eq_embedding(b->graph, class_label, table));
+    }
     return eq_activate(b->graph, e, EQ_ACT_SILU);
 }
 
@@ -108,9 +130,13 @@ eq_status eq_unet_build(const eq_builder *b, const eq_unet_config *config, int64
     out->sample = eq_graph_input(g, "sample", EQ_F32, eq_shape_of(n, h, w, config->in_channels));
     out->timestep = eq_graph_input(g, "timestep", EQ_F32, eq_shape_of(n));
     out->context = out->text = out->time_ids = EQ_NONE;
-    u.embedding = time_embedding(&u, out->timestep);
+    out->class_label = EQ_NONE;
+    if (config->num_class_embeds > 0)
+        out->class_label = eq_graph_input(g, "class_label", EQ_I32, eq_shape_of(n));
+    u.embedding = time_embedding(&u, out->timestep, out->class_label);
     eq_value x = config->center_input_sample ? center(g, out->sample) : out->sample;
-    x = eq_layer_conv3(b, eq_cast(g, x, g->dtype), config->block_out_channels[0], EQ_INIT_UNIFORM, EQ_NONE, "conv_in");
+    int first_channels = config->conv_in_channels ? config->conv_in_channels : config->block_out_channels[0];
+    x = eq_layer_conv3(b, eq_cast(g, x, g->dtype), first_channels, EQ_INIT_UNIFORM, EQ_NONE, "conv_in");
     push_skip(&u, x);
     for (int level = 0; level < config->levels; level++)
         x = down_block(&u, x, level);
@@ -203,6 +229,13 @@ eq_status eq_unet_check(eq_context *ctx, const eq_unet_config *config, const cha
     else if (config->sample_size < 1 || config->sample_size > 4096 ||
              config->sample_size % eq_unet_size_multiple(config) != 0)
         wrong = "sample_size: 1 to 4096 and a multiple of 2^(levels - 1)";
+    else if (config->conv_in_channels < 0 || config->conv_in_channels > 8192 ||
+             config->conv_in_channels % config->norm_num_groups != 0)
+        wrong = "channels of the first convolution: at most 8192, a multiple of norm_num_groups";
+    else if (config->time_channels < 0 || config->time_channels > 8192 || config->time_channels % 2 != 0)
+        wrong = "channels of the timestep embedding: even, at most 8192";
+    else if (config->num_class_embeds < 0 || config->num_class_embeds > 1000000)
+        wrong = "num_class_embeds: at most 1000000";
     else if (config->cross_attention_dim < 0 || config->cross_attention_dim > 16384)
         wrong = "cross_attention_dim: 1 to 16384";
     else if (time_dim != 0 && (config->cross_attention_dim == 0 || time_dim < 2 || time_dim > 4096))

@@ -30,7 +30,11 @@ typedef struct eq_unet_config {
     int downsample_padding; /* 1: symmetric; 0: a zero row and column at the bottom and right */
     float mid_block_scale_factor;
     bool scale_shift_norm; /* resnet_time_scale_shift: the timestep scales and shifts after the norm (ADM) */
+    bool resample_blocks;  /* sizes change in residual blocks, not by convolutions (resblock_updown of ADM) */
     bool center_input_sample;
+    int conv_in_channels; /* of the first convolution's output; 0: block_out_channels[0] */
+    int time_channels;    /* sinusoids of the timestep embedding, which is 4 times as wide; 0: block_out_channels[0] */
+    int num_class_embeds; /* classes that images can be asked for; 0: none */
 
     /* Networks with a context (text): transformers, which attend to it, take the place of plain attention. */
     int cross_attention_dim; /* channels of the context; 0: no context, and nothing of what follows */
@@ -42,13 +46,14 @@ typedef struct eq_unet_config {
 } eq_unet_config;
 
 typedef struct eq_unet {
-    eq_value sample;     /* input [n, h, w, in_channels] f32 */
-    eq_value timestep;   /* input [n] f32 */
-    eq_value context;    /* input [n, l, cross_attention_dim] f32; EQ_NONE without */
-    eq_value text;       /* SDXL: input [n, addition_input_dim - 6 * addition_time_dim] f32, pooled; EQ_NONE without */
-    eq_value time_ids;   /* SDXL: input [n, EQ_UNET_TIME_IDS] f32; EQ_NONE without */
-    eq_value h;          /* output of stage 0, [n, h', w', c] in the graph's dtype */
-    eq_value prediction; /* output of stage 1, [n, h, w, out_channels] f32 */
+    eq_value sample;      /* input [n, h, w, in_channels] f32 */
+    eq_value timestep;    /* input [n] f32 */
+    eq_value class_label; /* input [n] i32, 0 to num_class_embeds - 1; EQ_NONE without */
+    eq_value context;     /* input [n, l, cross_attention_dim] f32; EQ_NONE without */
+    eq_value text;        /* SDXL: input [n, addition_input_dim - 6 * addition_time_dim] f32, pooled; EQ_NONE without */
+    eq_value time_ids;    /* SDXL: input [n, EQ_UNET_TIME_IDS] f32; EQ_NONE without */
+    eq_value h;           /* output of stage 0, [n, h', w', c] in the graph's dtype */
+    eq_value prediction;  /* output of stage 1, [n, h, w, out_channels] f32 */
 } eq_unet;
 
 /* Checks ranges and divisibility; the message names the field. `file` is named in it. */
