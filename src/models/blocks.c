@@ -2,6 +2,38 @@
 
 #include <math.h>
 
+/* A norm whose statistics the caller fills in. x: [n, ..., c] */
+static eq_value given_norm(const eq_builder *b, const eq_block_style *style, eq_value x, eq_value shift,
+                           eq_activation activation, const char *prefix)
+{
+    eq_graph *g = b->graph;
+    eq_shape shape = eq_shape_of(eq_channels(b, x));
+    eq_value stats = eq_graph_input(g, eq_prefix_format("%s.statistics", prefix).text, EQ_F32,
+                                    eq_shape_of(eq_shape_at(g, x)->dim[0], style->norm_groups, 2));
+    eq_value gamma = eq_params_value(b->params, g, shape, EQ_INIT_ONES, 1, "%s.weight", prefix);
+    eq_value beta = eq_params_value(b->params, g, shape, EQ_INIT_ZEROS, 1, "%s.bias", prefix);
+    style->norms->stats[style->norms->count++] = stats;
+    return eq_group_norm_given(g, x, gamma, beta, shift, stats, style->norm_groups, activation);
+}
+
+eq_value eq_block_norm(const eq_builder *b, const eq_block_style *style, eq_value x, eq_value shift,
+                       eq_activation activation, const char *prefix)
+{
+    eq_norm_list *norms = style->norms;
+    if (x == EQ_NONE)
+        return EQ_NONE;
+    if (norms && norms->given)
+        return given_norm(b, style, x, shift, activation, prefix);
+    eq_value y = eq_layer_group_norm(b, x, shift, style->norm_groups, style->norm_eps, activation, prefix);
+    if (norms && y != EQ_NONE) {
+        eq_value stats = y + 1; /* the norm's second output */
+        eq_graph_output(b->graph, stats, eq_prefix_format("%s.statistics", prefix).text);
+        norms->stats[norms->count++] = stats;
+        norms->epsilon = style->norm_eps;
+    }
+    return y;
+}
+
 /* The second norm of a residual block, which takes in the embedding. h: [n, h, w, c] -> the same, activated. */
 static eq_value embedded_norm(const eq_builder *b, const eq_block_style *style, eq_value h, eq_value embedding,
                               const char *name)
@@ -13,10 +45,10 @@ static eq_value embedded_norm(const eq_builder *b, const eq_block_style *style, 
         time = eq_layer_linear(b, embedding, style->scale_shift_norm ? 2 * channels : channels, true, EQ_INIT_UNIFORM,
                                EQ_NONE, eq_prefix_format("%s.time_emb_proj", name).text);
     if (time == EQ_NONE || !style->scale_shift_norm)
-        return eq_layer_group_norm(b, h, time, style->norm_groups, style->norm_eps, EQ_ACT_SILU, norm.text);
+        return eq_block_norm(b, style, h, time, EQ_ACT_SILU, norm.text);
     eq_value scale = eq_slice(b->graph, time, 1, 0, channels);
     eq_value shift = eq_slice(b->graph, time, 1, channels, channels);
-    h = eq_layer_group_norm(b, h, EQ_NONE, style->norm_groups, style->norm_eps, EQ_ACT_NONE, norm.text);
+    h = eq_block_norm(b, style, h, EQ_NONE, EQ_ACT_NONE, norm.text);
     return eq_activate(b->graph, eq_scale_shift(b->graph, h, scale, shift), EQ_ACT_SILU);
 }
 
@@ -33,8 +65,7 @@ static eq_value resampled(const eq_builder *b, eq_value x, eq_resample resample)
 eq_value eq_resampling_block(const eq_builder *b, const eq_block_style *style, eq_value x, eq_value embedding,
                              int channels, eq_resample resample, float scale_factor, const char *name)
 {
-    eq_value h = eq_layer_group_norm(b, x, EQ_NONE, style->norm_groups, style->norm_eps, EQ_ACT_SILU,
-                                     eq_prefix_format("%s.norm1", name).text);
+    eq_value h = eq_block_norm(b, style, x, EQ_NONE, EQ_ACT_SILU, eq_prefix_format("%s.norm1", name).text);
     h = resampled(b, h, resample);
     x = resampled(b, x, resample);
     h = eq_layer_conv3(b, h, channels, EQ_INIT_UNIFORM, EQ_NONE, eq_prefix_format("%s.conv1", name).text);
@@ -62,8 +93,8 @@ eq_value eq_attention_block(const eq_builder *b, const eq_block_style *style, eq
     int64_t n = shape.dim[0], positions = shape.dim[1] * shape.dim[2], c = shape.dim[3];
 
     eq_value tokens = eq_reshape(b->graph, x, eq_shape_of(n, positions, c));
-    eq_value normed = eq_layer_group_norm(b, tokens, EQ_NONE, style->norm_groups, style->norm_eps, EQ_ACT_NONE,
-                                          eq_prefix_format("%s.group_norm", name).text);
+    eq_value normed =
+        eq_block_norm(b, style, tokens, EQ_NONE, EQ_ACT_NONE, eq_prefix_format("%s.group_norm", name).text);
     eq_value q = eq_layer_linear(b, normed, c, true, EQ_INIT_UNIFORM, EQ_NONE, eq_prefix_format("%s.query", name).text);
     eq_value k = eq_layer_linear(b, normed, c, true, EQ_INIT_UNIFORM, EQ_NONE, eq_prefix_format("%s.key", name).text);
     eq_value v = eq_layer_linear(b, normed, c, true, EQ_INIT_UNIFORM, EQ_NONE, eq_prefix_format("%s.value", name).text);

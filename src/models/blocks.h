@@ -4,12 +4,26 @@
 
 #include "models/layers.h"
 
+/* For networks that are run in tiles: the statistics of their norms, in the order of the description. */
+enum { EQ_MAX_NORMS = 160 }; /* more than 8 levels of 9 residual blocks have */
+typedef struct eq_norm_list {
+    bool given; /* they are inputs, which the caller fills; otherwise outputs: those of what the norms see */
+    int count;
+    float epsilon;                /* of the norms: std is sqrt(variance + epsilon) */
+    eq_value stats[EQ_MAX_NORMS]; /* [n, groups, 2] f32: mean, 1 / std */
+} eq_norm_list;
+
 /* What all blocks of a network have in common. */
 typedef struct eq_block_style {
     int norm_groups;
     float norm_eps;
     bool scale_shift_norm; /* the embedding scales and shifts after the second norm, instead of being added before */
+    eq_norm_list *norms;   /* NULL: norms keep their statistics to themselves */
 } eq_block_style;
+
+/* A group norm in that style; shift as in eq_group_norm. */
+eq_value eq_block_norm(const eq_builder *b, const eq_block_style *style, eq_value x, eq_value shift,
+                       eq_activation activation, const char *prefix);
 
 /* x: [n, h, w, c] -> [n, h, w, channels]. embedding: [n, e] activated timestep embedding, or EQ_NONE where the network
  * has none. scale_factor divides the sum of both branches. */

@@ -6,6 +6,11 @@ static eq_value build_group(eq_graph *graph, const eq_value *in, const eq_attr *
     return eq_group_norm(graph, in[0], in[1], in[2], in[3], attr->groups, attr->epsilon, attr->activation);
 }
 
+static eq_value build_given(eq_graph *graph, const eq_value *in, const eq_attr *attr)
+{
+    return eq_group_norm_given(graph, in[0], in[1], in[2], in[3], in[4], attr->groups, attr->activation);
+}
+
 static eq_value build_layer(eq_graph *graph, const eq_value *in, const eq_attr *attr)
 {
     return eq_layer_norm(graph, in[0], in[1], in[2], attr->epsilon);
@@ -35,6 +40,27 @@ static void group_kernels_agree_and_gradients_hold(void **state)
          {ACTIVATION(1, 5, 5, 96), PARAM(96), PARAM(96), ABSENT}},
     };
     OP_CHECK(cases);
+}
+
+static void given_statistics_are_used(void **state)
+{
+    const eq_attr three = {.groups = 3}, silu = {.groups = 3, .activation = EQ_ACT_SILU};
+    const op_case cases[] = {
+        {"given", build_given, three, {ACTIVATION(2, 3, 5, 6), PARAM(6), PARAM(6), ABSENT, CONSTANT(2, 3, 2)}},
+        {"given, all",
+         build_given,
+         silu,
+         {ACTIVATION(2, 5, 3, 21), PARAM(21), PARAM(21), ACTIVATION(2, 21), CONSTANT(2, 3, 2)}},
+    };
+    OP_CHECK_FORWARD(cases);
+    /* Two groups: mean 1, 1 / std 2; mean 3, 1 / std 1. */
+    op_case c = {"", build_given, {.groups = 2}, {ACTIVATION(1, 1, 4), PARAM(4), PARAM(4), ABSENT, CONSTANT(1, 2, 2)}};
+    float y[4];
+    op_run(&c,
+           (const void *[OP_MAX_INPUTS]){(float[]){1, 2, 3, 5}, (float[]){1, 1, 1, 3}, (float[]){0, 0.5f, 0, 0}, NULL,
+                                         (float[]){1, 2, 3, 1}},
+           y);
+    op_assert_near(y, (float[]){0, 2.5f, 0, 6}, 4, 1e-6f);
 }
 
 static void layer_kernels_agree_and_gradients_hold(void **state)
@@ -89,6 +115,8 @@ static void faults(void **state)
                     "group_norm: beta is [1, 6], expected [6]");
     op_assert_fault(&(op_case){"", build_group, two, {x, PARAM(6), PARAM(6), ACTIVATION(6)}},
                     "group_norm: shift is [6], expected [1, 6]");
+    op_assert_fault(&(op_case){"", build_given, two, {x, PARAM(6), PARAM(6), ABSENT, CONSTANT(2, 2, 2)}},
+                    "group_norm: stats is [2, 2, 2], expected [1, 2, 2]");
     op_assert_fault(&(op_case){"", build_group, two, {ACTIVATION(6), PARAM(6), PARAM(6)}},
                     "group_norm: x is [6], expected 2 to 5 dimensions");
     op_assert_fault(&(op_case){"", build_group, {.groups = 2, .epsilon = -1}, {x, PARAM(6), PARAM(6)}},
@@ -104,6 +132,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(group_kernels_agree_and_gradients_hold),
+        cmocka_unit_test(given_statistics_are_used),
         cmocka_unit_test(layer_kernels_agree_and_gradients_hold),
         cmocka_unit_test(known_answers),
         cmocka_unit_test(faults),

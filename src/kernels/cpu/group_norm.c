@@ -167,13 +167,11 @@ static void write_block(const eq_norm_layout *l, const void *x, int64_t rows, co
               l->silu, l->dtype);
 }
 
-/* From the sums in the space: the mean and 1 / std of each group of x + shift into stats: [groups, 2], and the table's
- * center and factor. */
+/* From the sums in the space: the mean and 1 / std of each group of x + shift into stats: [groups, 2]. */
 static void finish_statistics(const eq_norm_layout *l, eq_norm_space space, double epsilon, float *stats)
 {
     double *mean = space.total, *squares = space.total + l->c, rows = (double)l->rows;
-    float *table = space.table, *center = table + CENTER * l->width, *factor = table + FACTOR * l->width;
-    const float *pivot = table + PIVOT * l->width, *shift = table + SHIFT * l->width;
+    const float *pivot = space.table + PIVOT * l->width, *shift = space.table + SHIFT * l->width;
     for (int64_t k = 0; k < l->c; k++) {
         squares[k] -= mean[k] * mean[k] / rows;
         mean[k] = mean[k] / rows + (double)pivot[k] + (double)shift[k];
@@ -188,25 +186,39 @@ static void finish_statistics(const eq_norm_layout *l, eq_norm_space space, doub
             spread += squares[k] + rows * (mean[k] - middle) * (mean[k] - middle);
         stats[2 * g] = (float)middle;
         stats[2 * g + 1] = (float)(1.0 / sqrt(fmax(spread, 0.0) / (rows * (double)l->per_group) + epsilon));
-        for (int64_t k = first; k < last; k++) {
-            center[k] = (float)(middle - (double)shift[k]);
-            factor[k] = stats[2 * g + 1] * table[GAMMA * l->width + k];
-        }
+    }
+}
+
+/* The table's center and factor. stats: [groups, 2] */
+static void fill_table(const eq_norm_layout *l, eq_norm_space space, const float *stats)
+{
+    float *center = space.table + CENTER * l->width, *factor = space.table + FACTOR * l->width;
+    const float *shift = space.table + SHIFT * l->width, *gamma = space.table + GAMMA * l->width;
+    for (int64_t k = 0; k < l->c; k++) {
+        const float *group = stats + 2 * (k / l->per_group);
+        center[k] = group[0] - shift[k];
+        factor[k] = group[1] * gamma[k];
     }
     eq_norm_repeat(l, center);
     eq_norm_repeat(l, factor);
 }
 
-static void forward_image(const eq_norm_layout *l, const void *x, eq_norm_space space, double epsilon, void *y,
-                          float *stats)
+/* given: [groups, 2] statistics to use, or NULL */
+static void forward_image(const eq_norm_layout *l, const void *x, const float *given, eq_norm_space space,
+                          double epsilon, void *y, float *stats)
 {
     int64_t step = l->block * l->c;
+    if (given) {
+        memcpy(stats, given, (size_t)(2 * l->groups) * sizeof(float));
+    } else {
 #pragma omp parallel for schedule(static) if (l->split)
-    for (int64_t b = 0; b < l->blocks; b++)
-        sum_block(l, eq_at(x, b * step, l->dtype), eq_norm_block_rows(l, b), space.table,
-                  space.partial + b * 2 * l->width);
-    eq_norm_add_blocks(l, space, 2);
-    finish_statistics(l, space, epsilon, stats);
+        for (int64_t b = 0; b < l->blocks; b++)
+            sum_block(l, eq_at(x, b * step, l->dtype), eq_norm_block_rows(l, b), space.table,
+                      space.partial + b * 2 * l->width);
+        eq_norm_add_blocks(l, space, 2);
+        finish_statistics(l, space, epsilon, stats);
+    }
+    fill_table(l, space, stats);
 #pragma omp parallel for schedule(static) if (l->split)
     for (int64_t b = 0; b < l->blocks; b++)
         write_block(l, eq_at(x, b * step, l->dtype), eq_norm_block_rows(l, b), space.table,
@@ -226,12 +238,13 @@ static eq_status prepare(const eq_kernel_env *env, const eq_node *node, void **s
     return EQ_OK;
 }
 
-/* in: x, gamma, beta, shift?; out: y, stats */
+/* in: x, gamma, beta, shift?, given?; out: y, stats */
 static eq_status run(const eq_kernel_env *env, const eq_node *node, void *state, void *const *in, void *const *out,
                      void *scratch)
 {
     const eq_graph *graph = env->graph;
     eq_norm_layout l = eq_norm_layout_of(graph, node, node->in[0]);
+    const float *given = in[4];
     float *stats = out[1];
 #pragma omp parallel for schedule(static) if (!l.split)
     for (int64_t i = 0; i < l.n; i++) {
@@ -242,8 +255,9 @@ static eq_status run(const eq_kernel_env *env, const eq_node *node, void *state,
         eq_norm_load_table(&l, space, SHIFT, graph, node->in[3], in[3], i);
         /* The first pixel: sums around it lose nothing where the mean is large. */
         eq_norm_load_table(&l, space, PIVOT, graph, node->in[0], in[0], i * l.rows);
-        forward_image(&l, eq_at(in[0], start, l.dtype), space, (double)node->attr.epsilon,
-                      eq_at_mutable(out[0], start, l.dtype), stats + 2 * i * l.groups);
+        int64_t row = 2 * i * l.groups;
+        forward_image(&l, eq_at(in[0], start, l.dtype), given ? given + row : NULL, space, (double)node->attr.epsilon,
+                      eq_at_mutable(out[0], start, l.dtype), stats + row);
     }
     return EQ_OK;
 }

@@ -34,18 +34,22 @@ static void statistics(const geometry *g, const float *x, const float *shift, in
     stats[1] = (float)(1 / sqrt(squares / count + epsilon));
 }
 
-/* in: x: [n, positions, c], gamma: [c], beta: [c], shift: [n, c]; out: y, like x, stats: [n, groups, 2] */
+/* in: x: [n, positions, c], gamma: [c], beta: [c], shift: [n, c], given: [n, groups, 2] or NULL;
+ * out: y, like x, stats: [n, groups, 2] */
 static eq_status run_group_norm(const eq_kernel_env *env, const eq_node *node, void *state, void *const *in,
                                 void *const *out, void *scratch)
 {
-    const float *x = in[0], *gamma = in[1], *beta = in[2], *shift = in[3];
+    const float *x = in[0], *gamma = in[1], *beta = in[2], *shift = in[3], *given = in[4];
     float *y = out[0], *stats = out[1];
     geometry g = geometry_of(env->graph, node, node->in[0]);
 #pragma omp parallel for
     for (int64_t row = 0; row < g.n * g.groups; row++) {
         int64_t i = row / g.groups, group = row % g.groups;
         float *s = stats + 2 * row;
-        statistics(&g, x, shift, i, group, node->attr.epsilon, s);
+        if (given)
+            memcpy(s, given + 2 * row, 2 * sizeof(float));
+        else
+            statistics(&g, x, shift, i, group, node->attr.epsilon, s);
         for (int64_t p = 0; p < g.positions; p++)
             for (int64_t c = group * g.width; c < (group + 1) * g.width; c++) {
                 int64_t at = (i * g.positions + p) * g.c + c;
