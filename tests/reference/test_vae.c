@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "diffusion/latent.h"
-#include "models/weights.h"
+#include "models/names_diffusers.h"
 #include "reference/compare.h"
 #include "reference/fixtures.h"
 
@@ -33,7 +33,7 @@ static void open_fixture(fixture *f)
     assert_ok(eq_vae_declare(f->params, &f->config));
     assert_ok(eq_tensor_file_open(ctx, fixture_path("stable-diffusion-tiny/vae/diffusion_pytorch_model.safetensors"),
                                   &f->weights));
-    assert_ok(eq_weights_load(ctx, f->params, &f->weights, NULL));
+    assert_ok(eq_weights_load(ctx, f->params, &f->weights, &eq_names_diffusers));
     assert_ok(eq_tensor_file_open(ctx, fixture_path("stable-diffusion-tiny/reference.safetensors"), &f->reference));
 }
 
