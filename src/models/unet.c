@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "models/blocks.h"
+#include "models/transformer.h"
 
 /* What every block needs. */
 typedef struct unet_builder {
@@ -10,6 +11,7 @@ typedef struct unet_builder {
     const eq_unet_config *config;
     eq_block_style style;
     eq_value embedding; /* [n, 4 * channels] timestep embedding, activated */
+    eq_value context;   /* [n, l, cross_attention_dim], or EQ_NONE */
     eq_value *skips;
     int skip_count;
 } unet_builder;
@@ -20,10 +22,17 @@ static eq_value residual_block(const unet_builder *u, eq_value x, int channels, 
     return eq_residual_block(u->b, &u->style, x, u->embedding, channels, scale_factor, name);
 }
 
-/* Self-attention over all positions of x [n, h, w, c], with the heads of that level. */
+/* Attention over all positions of x [n, h, w, c], and to the context where there is one, with the heads of that level.
+ */
 static eq_value attention_block(const unet_builder *u, eq_value x, int level, float scale_factor, const char *name)
 {
-    return eq_attention_block(u->b, &u->style, x, u->config->heads[level], scale_factor, name);
+    const eq_unet_config *config = u->config;
+    int heads = config->heads[level];
+    if (config->cross_attention_dim == 0)
+        return eq_attention_block(u->b, &u->style, x, heads, scale_factor, name);
+    eq_transformer transformer = {config->norm_num_groups, heads, config->transformer_layers[level],
+                                  config->linear_projection};
+    return eq_spatial_transformer(u->b, &transformer, x, u->context, name);
 }
 
 /* x: [n, h, w, c] -> [n, h / 2, w / 2, c] */
@@ -94,22 +103,75 @@ static eq_value up_block(unet_builder *u, eq_value x, int index)
     return x;
 }
 
-/* t: [n], class_label: [n] i32 or EQ_NONE -> [n, 4 * time channels], activated once for all blocks. */
-static eq_value time_embedding(const unet_builder *u, eq_value t, eq_value class_label)
+static int time_channels(const eq_unet_config *config)
+{
+    return config->time_channels ? config->time_channels : config->block_out_channels[0];
+}
+
+/* x: [n, c] -> [n, 4 * time channels] */
+static eq_value embedding_layers(const unet_builder *u, eq_value x, const char *name)
 {
     const eq_builder *b = u->b;
-    int channels = u->config->time_channels ? u->config->time_channels : u->config->block_out_channels[0];
-    eq_value e = eq_timestep_embedding(b->graph, t, channels, u->config->flip_sin_to_cos, u->config->freq_shift, 1e4f);
-    e = eq_cast(b->graph, e, b->graph->dtype);
-    e = eq_layer_linear(b, e, 4 * channels, true, EQ_INIT_UNIFORM, EQ_NONE, "time_embedding.linear_1");
-    e = eq_activate(b->graph, e, EQ_ACT_SILU);
-    e = eq_layer_linear(b, e, 4 * channels, true, EQ_INIT_UNIFORM, EQ_NONE, "time_embedding.linear_2");
-    if (class_label != EQ_NONE) {
-        eq_value table = eq_params_value(b->params, b->graph, eq_shape_of(u->config->num_class_embeds, 4 * channels),
-                                         EQ_INIT_NORMAL, 1, "class_embedding.weight");
-        e = eq_add(b->graph, e, eq_embedding(b->graph, class_label, table));
+    int channels = 4 * time_channels(u->config);
+    x = eq_layer_linear(b, x, channels, true, EQ_INIT_UNIFORM, EQ_NONE, eq_prefix_format("%s.linear_1", name).text);
+    x = eq_activate(b->graph, x, EQ_ACT_SILU);
+    return eq_layer_linear(b, x, channels, true, EQ_INIT_UNIFORM, EQ_NONE, eq_prefix_format("%s.linear_2", name).text);
+}
+
+/* numbers: [n] f32 -> [n, dim] in the graph's dtype */
+static eq_value sinusoids(const unet_builder *u, eq_value numbers, int dim)
+{
+    eq_graph *g = u->b->graph;
+    const eq_unet_config *config = u->config;
+    return eq_cast(g, eq_timestep_embedding(g, numbers, dim, config->flip_sin_to_cos, config->freq_shift, 1e4f),
+                   g->dtype);
+}
+
+/* class_label: [n] i32 -> [n, 4 * time channels] */
+static eq_value class_embedding(const unet_builder *u, eq_value class_label)
+{
+    eq_shape shape = eq_shape_of(u->config->num_class_embeds, 4 * time_channels(u->config));
+    eq_value table = eq_params_value(u->b->params, u->b->graph, shape, EQ_INIT_NORMAL, 1, "class_embedding.weight");
+    return eq_embedding(u->b->graph, class_label, table);
+}
+
+/* SDXL's added conditions. text: [n, c]; time_ids: [n, EQ_UNET_TIME_IDS]. -> [n, 4 * time channels] */
+static eq_value added_embedding(const unet_builder *u, eq_value text, eq_value time_ids)
+{
+    eq_graph *g = u->b->graph;
+    int64_t n = eq_shape_at(g, text)->dim[0];
+    int dim = u->config->addition_time_dim;
+    eq_value ids = sinusoids(u, eq_reshape(g, time_ids, eq_shape_of(n * EQ_UNET_TIME_IDS)), dim);
+    ids = eq_reshape(g, ids, eq_shape_of(n, EQ_UNET_TIME_IDS * dim));
+    eq_value pair[2] = {eq_cast(g, text, g->dtype), ids};
+    return embedding_layers(u, eq_concat(g, 2, pair), "add_embedding");
+}
+
+/* Declares the inputs that the network has besides the sample, and makes of them what all blocks share: the context,
+ * and one embedding, activated once for all. */
+static void embed_conditions(unet_builder *u, int64_t n, eq_unet *out)
+{
+    const eq_unet_config *config = u->config;
+    eq_graph *g = u->b->graph;
+    out->timestep = eq_graph_input(g, "timestep", EQ_F32, eq_shape_of(n));
+    out->class_label = out->context = out->text = out->time_ids = u->context = EQ_NONE;
+    eq_value embedding = embedding_layers(u, sinusoids(u, out->timestep, time_channels(config)), "time_embedding");
+    if (config->num_class_embeds > 0) {
+        out->class_label = eq_graph_input(g, "class_label", EQ_I32, eq_shape_of(n));
+        embedding = eq_add(g, embedding, class_embedding(u, out->class_label));
     }
-    return eq_activate(b->graph, e, EQ_ACT_SILU);
+    if (config->addition_time_dim > 0) {
+        int64_t text_dim = config->addition_input_dim - EQ_UNET_TIME_IDS * config->addition_time_dim;
+        out->text = eq_graph_input(g, "text", EQ_F32, eq_shape_of(n, text_dim));
+        out->time_ids = eq_graph_input(g, "time_ids", EQ_F32, eq_shape_of(n, EQ_UNET_TIME_IDS));
+        embedding = eq_add(g, embedding, added_embedding(u, out->text, out->time_ids));
+    }
+    if (config->cross_attention_dim > 0) {
+        eq_shape shape = eq_shape_of(n, config->context_length, config->cross_attention_dim);
+        out->context = eq_graph_input(g, "context", EQ_F32, shape);
+        u->context = eq_cast(g, out->context, g->dtype);
+    }
+    u->embedding = eq_activate(g, embedding, EQ_ACT_SILU);
 }
 
 static eq_value center(eq_graph *g, eq_value x)
@@ -128,12 +190,7 @@ eq_status eq_unet_build(const eq_builder *b, const eq_unet_config *config, int64
                       .skips = skips};
 
     out->sample = eq_graph_input(g, "sample", EQ_F32, eq_shape_of(n, h, w, config->in_channels));
-    out->timestep = eq_graph_input(g, "timestep", EQ_F32, eq_shape_of(n));
-    out->context = out->text = out->time_ids = EQ_NONE;
-    out->class_label = EQ_NONE;
-    if (config->num_class_embeds > 0)
-        out->class_label = eq_graph_input(g, "class_label", EQ_I32, eq_shape_of(n));
-    u.embedding = time_embedding(&u, out->timestep, out->class_label);
+    embed_conditions(&u, n, out);
     eq_value x = config->center_input_sample ? center(g, out->sample) : out->sample;
     int first_channels = config->conv_in_channels ? config->conv_in_channels : config->block_out_channels[0];
     x = eq_layer_conv3(b, eq_cast(g, x, g->dtype), first_channels, EQ_INIT_UNIFORM, EQ_NONE, "conv_in");
@@ -238,6 +295,8 @@ eq_status eq_unet_check(eq_context *ctx, const eq_unet_config *config, const cha
         wrong = "num_class_embeds: at most 1000000";
     else if (config->cross_attention_dim < 0 || config->cross_attention_dim > 16384)
         wrong = "cross_attention_dim: 1 to 16384";
+    else if (config->cross_attention_dim > 0 && (config->context_length < 1 || config->context_length > 4096))
+        wrong = "the context's length: 1 to 4096";
     else if (time_dim != 0 && (config->cross_attention_dim == 0 || time_dim < 2 || time_dim > 4096))
         wrong = "addition_time_embed_dim: 2 to 4096, in networks with a context";
     else if (time_dim != 0 &&

@@ -38,9 +38,9 @@ typedef struct eq_unet_config {
 
     /* Networks with a context (text): transformers, which attend to it, take the place of plain attention. */
     int cross_attention_dim; /* channels of the context; 0: no context, and nothing of what follows */
+    int context_length;      /* positions of the context: the text encoder's, 77 for CLIP */
     int transformer_layers[EQ_UNET_MAX_LEVELS]; /* blocks in each transformer */
-    bool linear_projection;                     /* into and out of transformers; else 1x1 convolutions: names are the
-                                                   same, shapes in files differ */
+    bool linear_projection;                     /* into and out of transformers; else 1x1 convolutions */
     int addition_time_dim;                      /* SDXL: sinusoids of each time id; 0: no added conditions */
     int addition_input_dim;                     /* SDXL: channels of pooled text and all time ids' sinusoids */
 } eq_unet_config;
@@ -49,7 +49,7 @@ typedef struct eq_unet {
     eq_value sample;      /* input [n, h, w, in_channels] f32 */
     eq_value timestep;    /* input [n] f32 */
     eq_value class_label; /* input [n] i32, 0 to num_class_embeds - 1; EQ_NONE without */
-    eq_value context;     /* input [n, l, cross_attention_dim] f32; EQ_NONE without */
+    eq_value context;     /* input [n, context_length, cross_attention_dim] f32; EQ_NONE without */
     eq_value text;        /* SDXL: input [n, addition_input_dim - 6 * addition_time_dim] f32, pooled; EQ_NONE without */
     eq_value time_ids;    /* SDXL: input [n, EQ_UNET_TIME_IDS] f32; EQ_NONE without */
     eq_value h;           /* output of stage 0, [n, h', w', c] in the graph's dtype */

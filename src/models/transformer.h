@@ -1,0 +1,19 @@
+/* The transformer that text-conditional U-Nets put after a residual block: Rombach et al., "High-Resolution Image
+ * Synthesis with Latent Diffusion Models", section 3.3; diffusers' Transformer2DModel. */
+#ifndef EQ_MODELS_TRANSFORMER_H
+#define EQ_MODELS_TRANSFORMER_H
+
+#include "models/layers.h"
+
+typedef struct eq_transformer {
+    int norm_groups;        /* of the norm before the projection */
+    int heads;              /* of both attentions; divide the channels */
+    int layers;             /* blocks */
+    bool linear_projection; /* into and out of the blocks; else 1x1 convolutions */
+} eq_transformer;
+
+/* Every position of x [n, h, w, c] attends to all positions and to the context [n, l, e]. -> [n, h, w, c] */
+eq_value eq_spatial_transformer(const eq_builder *b, const eq_transformer *transformer, eq_value x, eq_value context,
+                                const char *name);
+
+#endif
