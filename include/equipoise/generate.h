@@ -63,6 +63,9 @@ typedef struct eq_generation {
     int attribute_count;    /* predictors that watched; order of eq_pipeline_attributes */
     float **predictions;    /* [attribute_count] [count, classes] at the last step */
     double **mean_per_step; /* [attribute_count] [steps, classes] P over the set, step by step */
+    int64_t *indices;       /* [count] image numbers, which with the seed key the noise */
+    int64_t *batches;       /* [count] of images that shared one P */
+    int64_t *replaces;      /* [count] the number of the image whose place it took, -1: none */
     int target_count;
     int *cells;        /* [target_count, count] the cell an image was drawn to, -1: none of its own */
     uint8_t *moved;    /* [count] whether guidance changed the image at all */

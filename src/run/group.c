@@ -1,0 +1,190 @@
+#include "run/group.h"
+
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/memory.h"
+#include "guidance/state.h"
+#include "io/image.h"
+
+struct eq_group {
+    eq_pipeline *pipeline;
+    const eq_run_settings *settings;
+    int64_t n, first_index;
+    eq_guidance *guidance;
+    eq_denoiser *denoiser;
+    eq_group_state state;
+    double guidance_seconds;
+    const eq_group_watch *watch;
+};
+
+/* --- what sampling calls back --- */
+
+static bool hook_active(const void *user, int step)
+{
+    return eq_guidance_active(((const eq_group *)user)->guidance, step);
+}
+
+static eq_status hook_apply(void *user, int step, double timestep, double beta, float *h)
+{
+    eq_group *group = user;
+    double start = eq_seconds();
+    eq_status status = eq_guidance_apply(group->guidance, step, timestep, beta, h);
+    group->guidance_seconds += eq_seconds() - start;
+    return status;
+}
+
+/* A call that is broken off may have changed guidance already: its state is kept as it was before. */
+static eq_status boundary(void *user, const eq_sampling_state *state)
+{
+    eq_group *group = user;
+    eq_guidance_state_get(group->guidance, group->state.guidance);
+    return group->watch->boundary ? group->watch->boundary(group->watch->user, group) : EQ_OK;
+}
+
+static eq_sampling sampling_of(eq_group *group)
+{
+    const eq_unet_config *unet = &group->pipeline->model.unet;
+    return (eq_sampling){.denoiser = group->denoiser,
+                         .plan = &group->settings->plan,
+                         .n = group->n,
+                         .height = unet->sample_size,
+                         .width = unet->sample_size,
+                         .channels = unet->in_channels,
+                         .output_channels = unet->out_channels,
+                         .seed = group->settings->options->seed,
+                         .first_index = group->first_index,
+                         .hook = {group, hook_active, hook_apply},
+                         .boundary = boundary,
+                         .boundary_user = group};
+}
+
+/* --- a group's life --- */
+
+static eq_status open_group(eq_group *group, const eq_targets *targets)
+{
+    eq_pipeline *pipeline = group->pipeline;
+    const eq_run_settings *s = group->settings;
+    const eq_unet_config *unet = &pipeline->model.unet;
+    const eq_adp *adps[EQ_MAX_ADPS];
+    for (int a = 0; a < pipeline->adp_count; a++)
+        adps[a] = &pipeline->adps[a];
+    EQ_TRY(eq_guidance_new(pipeline->ctx, &s->guidance, adps, pipeline->adp_count, targets, group->n, s->plan.steps,
+                           &group->guidance));
+    eq_denoiser_options options = {.count = group->n,
+                                   .micro_batch = s->options->micro_batch,
+                                   .memory_bytes = s->options->memory_bytes,
+                                   .height = unet->sample_size,
+                                   .width = unet->sample_size,
+                                   .dtype = s->options->bf16 ? EQ_BF16 : EQ_F32};
+    EQ_TRY(eq_denoiser_new(pipeline->ctx, unet, pipeline->model.params, &options, &group->denoiser));
+    eq_sampling sampling = sampling_of(group);
+    eq_group_state *state = &group->state;
+    state->x_count =
+        (size_t)group->n * (size_t)unet->sample_size * (size_t)unet->sample_size * (size_t)unet->in_channels;
+    state->history_count = eq_sampling_history_count(&sampling);
+    state->guidance_size = eq_guidance_state_size(group->guidance);
+    state->sampling.x = eq_buffer_new(state->x_count * sizeof(float));
+    state->sampling.history = eq_buffer_new(state->history_count * sizeof(float));
+    state->guidance = malloc(state->guidance_size + 1);
+    if (!state->sampling.x || !state->sampling.history || !state->guidance)
+        return eq_fail_memory(pipeline->ctx, "the images being sampled");
+    eq_guidance_state_get(group->guidance, state->guidance);
+    eq_sampling_start(&sampling, &state->sampling);
+    return EQ_OK;
+}
+
+eq_status eq_group_new(eq_pipeline *pipeline, const eq_run_settings *settings, const eq_targets *targets,
+                       int64_t first_index, int64_t n, eq_group **out)
+{
+    *out = NULL;
+    eq_group *group = calloc(1, sizeof *group);
+    if (!group)
+        return eq_fail_memory(pipeline->ctx, "a group of images");
+    *group = (eq_group){.pipeline = pipeline, .settings = settings, .n = n, .first_index = first_index};
+    eq_status status = open_group(group, targets);
+    if (status != EQ_OK) {
+        eq_group_free(group);
+        return status;
+    }
+    *out = group;
+    return EQ_OK;
+}
+
+void eq_group_free(eq_group *group)
+{
+    if (!group)
+        return;
+    eq_denoiser_free(group->denoiser);
+    eq_guidance_free(group->guidance);
+    eq_buffer_free(group->state.sampling.x);
+    eq_buffer_free(group->state.sampling.history);
+    free(group->state.guidance);
+    free(group);
+}
+
+eq_group_state *eq_group_state_of(eq_group *group)
+{
+    return &group->state;
+}
+
+eq_status eq_group_sample(eq_group *group, const eq_group_watch *watch)
+{
+    eq_context *ctx = group->pipeline->ctx;
+    eq_group_state *state = &group->state;
+    int next = state->sampling.next_call;
+    if (next < 0 || next > group->settings->plan.calls ||
+        !eq_guidance_state_set(group->guidance, state->guidance, state->guidance_size))
+        return eq_fail(ctx, EQ_BAD_INPUT, "the state to continue from is not that of these images");
+    eq_sampling sampling = sampling_of(group);
+    sampling.progress = watch->progress;
+    sampling.progress_user = watch->user;
+    group->watch = watch;
+    return eq_sampling_continue(ctx, &sampling, &state->sampling);
+}
+
+/* --- results --- */
+
+void eq_group_store(const eq_group *group, int64_t first, eq_generation *out)
+{
+    const eq_guidance *g = group->guidance;
+    size_t image = eq_generation_image_bytes(out);
+    eq_pixels_from_float(group->state.sampling.x, (size_t)group->n * image, out->pixels + (size_t)first * image);
+    for (int a = 0; a < g->adp_count; a++) {
+        int classes = g->adps[a]->attribute.classes;
+        memcpy(out->predictions[a] + first * classes, g->p[a], (size_t)(g->n * classes) * sizeof(float));
+    }
+    for (int t = 0; t < out->target_count; t++)
+        memcpy(out->cells + t * out->count + first, g->cell + t * g->n, (size_t)g->n * sizeof *out->cells);
+    for (int64_t i = 0; i < g->n; i++)
+        out->moved[first + i] = g->moved[i];
+    for (int t = 0; t < out->target_count && g->options.method->step; t++)
+        for (int a = 0; a < g->targets->items[t].attribute_count; a++) {
+            int adp = g->target_adp[t * EQ_TARGET_ATTRIBUTES + a];
+            out->strengths[adp] = eq_guidance_strength(g, adp);
+        }
+}
+
+double eq_group_passes(const eq_group *group)
+{
+    return eq_denoiser_passes(group->denoiser);
+}
+
+double eq_group_guidance_seconds(const eq_group *group)
+{
+    return group->guidance_seconds;
+}
+
+void eq_group_account(const eq_group *group, eq_generation *out)
+{
+    const eq_guidance *g = group->guidance;
+    eq_program_memory memory = eq_program_memory_use(eq_denoiser_program(group->denoiser));
+    double share = (double)g->n / (double)out->count;
+    for (int a = 0; a < g->adp_count; a++)
+        for (int k = 0; k < out->steps * g->adps[a]->attribute.classes; k++)
+            out->mean_per_step[a][k] += share * g->cell_mean[a][k];
+    out->guidance_seconds += group->guidance_seconds;
+    out->unet_passes += eq_denoiser_passes(group->denoiser);
+    out->arena_bytes = memory.arena_bytes + memory.carry_bytes;
+    out->weight_bytes = memory.packed_bytes;
+}
