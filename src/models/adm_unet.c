@@ -2,13 +2,14 @@
 
 /* Levels of channels, residual blocks and attention are counted on the way up: there a change of size is the last
  * module of a block, while on the way down it can look like a residual block of its own. */
-static eq_status read_levels(eq_context *ctx, const eq_checkpoint_source *source, eq_unet_config *unet)
+eq_status eq_adm_read_levels(eq_context *ctx, const eq_checkpoint_source *source, const char *prefix,
+                             const char *attention, eq_unet_config *unet)
 {
     int blocks = 0, levels = 1;
-    for (; eq_checkpoint_has(source, "output_blocks.%d.0.in_layers.0.weight", blocks); blocks++)
+    for (; eq_checkpoint_has(source, "%soutput_blocks.%d.0.in_layers.0.weight", prefix, blocks); blocks++)
         for (int module = 1; module <= 2; module++)
-            if (eq_checkpoint_has(source, "output_blocks.%d.%d.conv.weight", blocks, module) ||
-                eq_checkpoint_has(source, "output_blocks.%d.%d.in_layers.0.weight", blocks, module))
+            if (eq_checkpoint_has(source, "%soutput_blocks.%d.%d.conv.weight", prefix, blocks, module) ||
+                eq_checkpoint_has(source, "%soutput_blocks.%d.%d.in_layers.0.weight", prefix, blocks, module))
                 levels++;
     if (levels > EQ_UNET_MAX_LEVELS || blocks < 2 * levels || blocks % levels != 0)
         return eq_fail(ctx, EQ_BAD_INPUT,
@@ -18,9 +19,11 @@ static eq_status read_levels(eq_context *ctx, const eq_checkpoint_source *source
     unet->layers_per_block = blocks / levels - 1;
     for (int level = 0; level < levels; level++) {
         int down = 1 + level * (unet->layers_per_block + 1), up = (levels - 1 - level) * (unet->layers_per_block + 1);
-        unet->block_out_channels[level] = eq_checkpoint_size(source, 0, "input_blocks.%d.0.out_layers.3.weight", down);
-        unet->down_attention[level] = eq_checkpoint_has(source, "input_blocks.%d.1.qkv.weight", down);
-        unet->up_attention[levels - 1 - level] = eq_checkpoint_has(source, "output_blocks.%d.1.qkv.weight", up);
+        unet->block_out_channels[level] =
+            eq_checkpoint_size(source, 0, "%sinput_blocks.%d.0.out_layers.3.weight", prefix, down);
+        unet->down_attention[level] = eq_checkpoint_has(source, "%sinput_blocks.%d.1.%s", prefix, down, attention);
+        unet->up_attention[levels - 1 - level] =
+            eq_checkpoint_has(source, "%soutput_blocks.%d.1.%s", prefix, up, attention);
     }
     return EQ_OK;
 }
@@ -113,7 +116,7 @@ eq_status eq_adm_config_read(eq_context *ctx, const eq_checkpoint_source *source
                                     .downsample_padding = 1,
                                     .mid_block_scale_factor = 1.0f}};
     eq_unet_config *unet = &out->unet;
-    EQ_TRY(read_levels(ctx, source, unet));
+    EQ_TRY(eq_adm_read_levels(ctx, source, "", "qkv.weight", unet));
     read_shapes(source, unet);
     EQ_TRY(eq_checkpoint_int(ctx, source, "image_size", 256, 1, 4096, &unet->sample_size));
     EQ_TRY(read_heads(ctx, source, unet));

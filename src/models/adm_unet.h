@@ -15,4 +15,9 @@ typedef struct eq_adm_config {
  * image_size is 256, heads have 64 channels (num_head_channels; or num_heads), and use_new_attention_order is false. */
 eq_status eq_adm_config_read(eq_context *ctx, const eq_checkpoint_source *source, eq_adm_config *out);
 
+/* Levels, residual blocks of each, channels and attention from the names and shapes below `prefix`; also of the
+ * networks that are laid out in the same way. attention: a tensor of every attention block, "qkv.weight". */
+eq_status eq_adm_read_levels(eq_context *ctx, const eq_checkpoint_source *source, const char *prefix,
+                             const char *attention, eq_unet_config *unet);
+
 #endif

@@ -2,8 +2,6 @@
 
 #include <stdio.h>
 
-#include "models/unet_names.h"
-
 static const eq_module_name resnet_names[] = {
     {"norm1", "in_layers.0"},
     {"conv1", "in_layers.2"},
@@ -31,10 +29,10 @@ static const eq_module_name other_names[] = {
 static const eq_module_name downsample_names[] = {{"conv", "op"}, {NULL, NULL}};
 static const eq_module_name upsample_names[] = {{"conv", "conv"}, {NULL, NULL}};
 
-/* The block that a part of our network is in: "input_blocks.3.1". Input block 0 is conv_in; then every residual block,
+/* Input block 0 is conv_in; then every residual block,
  * and every change of size on the way down, counts as one. On the way up, the change of size is the last module of its
  * level's last block. */
-static eq_prefix block_of(const eq_unet_config *unet, const eq_unet_place *place)
+eq_prefix eq_adm_block_of(const eq_unet_config *unet, const eq_unet_place *place)
 {
     int first = place->block * (unet->layers_per_block + 1);
     switch (place->part) {
@@ -87,7 +85,7 @@ static bool adm_name(const void *user, const char *ours, char *theirs, size_t si
     const eq_module_name *module = eq_module_find(names_within(names->unet, place.part), place.rest, &parameter);
     if (!module)
         return false;
-    eq_prefix block = block_of(names->unet, &place);
+    eq_prefix block = eq_adm_block_of(names->unet, &place);
     snprintf(theirs, size, "%s%s%s%s", block.text, block.text[0] ? "." : "", module->theirs, parameter);
     if (strcmp(module->theirs, "qkv") == 0)
         *part = part_of_qkv(names, &place, module->ours[0]);

@@ -3,6 +3,7 @@
 #define EQ_MODELS_NAMES_ADM_H
 
 #include "models/unet.h"
+#include "models/unet_names.h"
 #include "models/weights.h"
 
 typedef struct eq_adm_names {
@@ -14,5 +15,8 @@ typedef struct eq_adm_names {
 
 /* Views `names`, and the configuration in it. */
 eq_name_map eq_adm_name_map(const eq_adm_names *names);
+
+/* The block that a part of our network is in: "input_blocks.3.1"; "" for EQ_PART_OTHER. */
+eq_prefix eq_adm_block_of(const eq_unet_config *unet, const eq_unet_place *place);
 
 #endif
