@@ -18,6 +18,7 @@ module:jansson         libjansson-dev    jansson-devel        jansson
 module:libpng          libpng-dev        libpng-devel         libpng
 module:libjpeg         libjpeg-dev       libjpeg-turbo-devel  jpeg-turbo
 module:libwebp         libwebp-dev       libwebp-devel        webp
+module:libzip          libzip-dev        libzip-devel         libzip
 module:cairo           libcairo2-dev     cairo-devel          cairo
 module:lapacke         liblapacke-dev    lapack-devel         lapack
 module:blas            libblas-dev       blas-devel           lapack

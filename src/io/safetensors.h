@@ -12,8 +12,6 @@
 eq_status eq_safetensors_open(eq_context *ctx, const char *path, eq_tensor_file *out);
 eq_status eq_safetensors_from_memory(eq_context *ctx, const uint8_t *bytes, size_t size, const char *name,
                                      eq_tensor_file *out);
-/* `path` is a "*.index.json" whose "weight_map" gives every tensor's file in the same folder. */
-eq_status eq_safetensors_open_shards(eq_context *ctx, const char *path, eq_tensor_file *out);
 
 /* Writes a file of tensors that are all in memory, in any order. Replaces `path` only when all is written. */
 eq_status eq_safetensors_write(eq_context *ctx, const char *path, const eq_named_tensor *tensors, size_t count,

@@ -221,6 +221,7 @@ static eq_status open_owned(eq_context *ctx, const uint8_t *bytes, size_t size, 
     }
     owner->mapping = mapping;
     eq_status status = eq_tensor_file_start(ctx, name, &file);
+    file.container = "safetensors";
     file.owner = owner;
     file.release = release_owner;
     if (status == EQ_OK)

@@ -3,8 +3,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/path.h"
 #include "io/safetensors.h"
+#include "io/shards.h"
+#include "io/torch_file.h"
+
+enum { HEAD_BYTES = 512 };
 
 eq_status eq_tensor_file_start(eq_context *ctx, const char *path, eq_tensor_file *out)
 {
@@ -64,16 +69,50 @@ eq_status eq_tensor_file_finish(eq_context *ctx, eq_tensor_file *file)
     return EQ_OK;
 }
 
+/* The first bytes of a file, fewer where it is shorter. */
+static eq_status read_head(eq_context *ctx, const char *path, uint8_t head[HEAD_BYTES], size_t *size)
+{
+    eq_mapping mapping;
+    EQ_TRY(eq_mapping_open(ctx, path, &mapping));
+    *size = mapping.size < HEAD_BYTES ? mapping.size : HEAD_BYTES;
+    if (*size)
+        memcpy(head, mapping.bytes, *size);
+    eq_mapping_close(&mapping);
+    return EQ_OK;
+}
+
+/* A safetensors file begins with the length of its header, a JSON object. Text cannot be such a length: it would be
+ * beyond 2^56. */
+static bool is_json(const uint8_t *head, size_t size)
+{
+    return size >= 8 && head[0] == '{' && head[7] != 0;
+}
+
+eq_status eq_tensor_file_open_single(eq_context *ctx, const char *path, eq_tensor_file *out)
+{
+    uint8_t head[HEAD_BYTES];
+    size_t size;
+    *out = (eq_tensor_file){0};
+    EQ_TRY(read_head(ctx, path, head, &size));
+    return eq_torch_file_is(head, size) ? eq_torch_file_open(ctx, path, out) : eq_safetensors_open(ctx, path, out);
+}
+
 eq_status eq_tensor_file_open(eq_context *ctx, const char *path, eq_tensor_file *out)
 {
-    if (eq_path_has_extension(path, ".index.json"))
-        return eq_safetensors_open_shards(ctx, path, out);
-    return eq_safetensors_open(ctx, path, out);
+    uint8_t head[HEAD_BYTES];
+    size_t size;
+    *out = (eq_tensor_file){0};
+    EQ_TRY(read_head(ctx, path, head, &size));
+    if (eq_path_has_extension(path, ".index.json") || is_json(head, size))
+        return eq_shards_open(ctx, path, out);
+    return eq_tensor_file_open_single(ctx, path, out);
 }
 
 eq_status eq_tensor_file_from_memory(eq_context *ctx, const uint8_t *bytes, size_t size, const char *name,
                                      eq_tensor_file *out)
 {
+    if (eq_torch_file_is(bytes, size))
+        return eq_torch_file_from_memory(ctx, bytes, size, name, out);
     return eq_safetensors_from_memory(ctx, bytes, size, name, out);
 }
 

@@ -18,6 +18,7 @@ typedef struct eq_metadata {
  * elements, and valid until eq_tensor_file_close: they belong to `owner`, which `release` gives up. */
 typedef struct eq_tensor_file {
     char *path;
+    const char *container; /* "safetensors", "PyTorch zip", "PyTorch legacy", "shards" */
     size_t count;
     eq_named_tensor *entries;
     size_t metadata_count;
@@ -26,8 +27,11 @@ typedef struct eq_tensor_file {
     void (*release)(void *owner);
 } eq_tensor_file;
 
-/* Opens a safetensors file, or a "*.index.json" with its safetensors shards. */
+/* Opens a file of any container, told by its content: safetensors, PyTorch's zip archives and its older sequence of
+ * pickles, or a JSON index with its shards of any of these. */
 eq_status eq_tensor_file_open(eq_context *ctx, const char *path, eq_tensor_file *out);
+/* The same without indexes: for the shards that one lists. */
+eq_status eq_tensor_file_open_single(eq_context *ctx, const char *path, eq_tensor_file *out);
 /* Reads one file's content from memory, which must stay as it is until the close; `name` stands for the file. */
 eq_status eq_tensor_file_from_memory(eq_context *ctx, const uint8_t *bytes, size_t size, const char *name,
                                      eq_tensor_file *out);

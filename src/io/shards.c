@@ -1,5 +1,4 @@
-/* A model over several safetensors files, with an index that says which tensor is where. */
-#include "io/safetensors.h"
+#include "io/shards.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -44,7 +43,7 @@ static eq_status find_shard(eq_context *ctx, const char *index, const char *name
         owner->names = names;
     char *folder = eq_path_folder(index);
     char *path = folder ? eq_path_join(folder, name) : NULL;
-    eq_status status = shards && names && path ? eq_safetensors_open(ctx, path, &shards[owner->count])
+    eq_status status = shards && names && path ? eq_tensor_file_open_single(ctx, path, &shards[owner->count])
                                                : eq_fail_memory(ctx, "a list of shards");
     free(folder);
     free(path);
@@ -80,13 +79,14 @@ static eq_status read_index(eq_context *ctx, const eq_json *index, eq_tensor_fil
     return eq_tensor_file_finish(ctx, out);
 }
 
-eq_status eq_safetensors_open_shards(eq_context *ctx, const char *path, eq_tensor_file *out)
+eq_status eq_shards_open(eq_context *ctx, const char *path, eq_tensor_file *out)
 {
     *out = (eq_tensor_file){0};
     eq_tensor_file file = {0};
     eq_json index = {0};
     eq_status status;
     EQ_TRY_GOTO(status, eq_tensor_file_start(ctx, path, &file), fail);
+    file.container = "shards";
     file.owner = calloc(1, sizeof(struct owner));
     if (!file.owner) {
         status = eq_fail_memory(ctx, "a list of shards");
