@@ -35,7 +35,8 @@ typedef struct eq_generate_options {
     int64_t first_index; /* number of the first image: with seed, it keys the noise */
     uint64_t seed;
     int steps;           /* [50] */
-    const char *sampler; /* ["ddim"] */
+    const char *sampler; /* "ddim", "ddpm", "pndm", "euler", "euler-ancestral", "heun", "dpmsolver++", or "model": what
+                            the model folder's scheduler is ["ddim", whose timesteps predictors are trained at] */
     const char *spacing; /* of the timesteps: "leading", "trailing", "linspace", "paper" [the model's] */
     double eta;          /* of DDIM, above 0 to 1 [1, the published value; 0 in preset sd] */
     int deterministic;   /* 1: DDIM without noise (eta 0); changes of h then weigh less */

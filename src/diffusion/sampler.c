@@ -7,8 +7,8 @@
 #include "diffusion/timesteps.h"
 
 static const eq_sampler *const samplers[] = {
-    &eq_sampler_ddim,
-    &eq_sampler_ddpm,
+    &eq_sampler_ddim, &eq_sampler_ddpm,      &eq_sampler_pndm, &eq_sampler_euler, &eq_sampler_euler_ancestral,
+    &eq_sampler_heun, &eq_sampler_dpmsolver,
 };
 enum { SAMPLERS = sizeof samplers / sizeof samplers[0] };
 

@@ -97,5 +97,10 @@ eq_status eq_plan_fill(eq_context *ctx, eq_plan *plan);
 
 extern const eq_sampler eq_sampler_ddim;
 extern const eq_sampler eq_sampler_ddpm;
+extern const eq_sampler eq_sampler_pndm;
+extern const eq_sampler eq_sampler_euler;
+extern const eq_sampler eq_sampler_euler_ancestral;
+extern const eq_sampler eq_sampler_heun;
+extern const eq_sampler eq_sampler_dpmsolver;
 
 #endif

@@ -128,7 +128,8 @@ static eq_status run_calls(eq_context *ctx, const eq_sampling *s, eq_sampling_st
                 "sampling met a number that is not finite at step %d of %d (timestep %g); try --dtype f32 or "
                 "a lower --strength",
                 s->plan->call[i].step + 1, s->plan->steps, s->plan->call[i].timestep);
-        if (s->progress)
+        bool ends = i + 1 == s->plan->calls || s->plan->call[i + 1].step != s->plan->call[i].step;
+        if (s->progress && ends)
             s->progress(s->progress_user, s->plan->call[i].step + 1, s->plan->steps);
     }
     return EQ_OK;

@@ -5,15 +5,19 @@
 #include "diffusion/denoiser.h"
 #include "diffusion/sampler.h"
 
-/* What guidance plugs in. `user` is passed through. */
+/* What guidance plugs in. `user` is passed through. A step that takes several calls of the network asks at each: h is
+ * changed at all of them alike, with that call's timestep (for Heun's second call, that of the level the step ends at).
+ */
 typedef struct eq_h_hook {
     void *user;
     /* Whether h is wanted at this step; where it is not, encode and decode run without a stop. */
     bool (*active)(const void *user, int step);
-    /* h: [n, h', w', c], to read and to change. beta: of the timestep. */
+    /* h: [n, h', w', c], to read and to change. timestep: not whole for some samplers. beta: of the timestep, rounded
+     * down. */
     eq_status (*apply)(void *user, int step, double timestep, double beta, float *h);
 } eq_h_hook;
 
+/* Called when a step is done, after its last call. */
 typedef void (*eq_step_fn)(void *user, int steps_done, int steps);
 
 /* Where a sampling stands between two calls of the network: all that is needed to go on from there. The buffers belong

@@ -18,6 +18,8 @@ eq_schedule_config eq_schedule_config_default(void)
         .set_alpha_to_one = true,
         .steps_offset = 0,
         .spacing = EQ_SPACING_DEFAULT,
+        .scheduler = "DDIMScheduler",
+        .sampler = "ddim",
     };
 }
 

@@ -56,6 +56,10 @@ typedef struct eq_schedule_config {
     bool set_alpha_to_one; /* abar after the last step: 1, else abar_0 */
     int steps_offset;      /* added to the timesteps of the leading spacing */
     eq_spacing spacing;
+    const char *scheduler; /* diffusers' name of the class: "DDIMScheduler"; static storage */
+    const char *sampler;   /* the row of the samplers' table that does what it does, or comes nearest: "ddim" */
+    bool karras_sigmas;    /* the noise levels of the samplers in sigma: spaced by Karras et al. 2022, eq. 5 */
+    bool prk_steps;        /* pndm starts with Runge-Kutta steps */
 } eq_schedule_config;
 
 typedef struct eq_schedule {
@@ -81,14 +85,15 @@ double eq_schedule_alpha(const eq_schedule *schedule, int t);
 /* Signal-to-noise ratio abar / (1 - abar) (Kingma et al. 2021). */
 double eq_snr(double alpha_cumprod);
 
-/* Reads a diffusers `scheduler_config.json`: the settings of DDIMScheduler, DDPMScheduler and PNDMScheduler. Absent
- * keys take that class's defaults; keys that change no number here are ignored. EQ_BAD_INPUT names file, key, what was
- * expected and what was found. */
+/* Reads a diffusers `scheduler_config.json` of any class that has such a schedule. Absent keys take that class's
+ * defaults; keys that change no number here are ignored; a setting of the class's own sampler that is not implemented
+ * is logged and left out, since any other sampler does without it. EQ_BAD_INPUT names file, key, what was expected and
+ * what was found. */
 eq_status eq_schedule_read(eq_context *ctx, const char *path, eq_schedule *out);
 /* The same from memory; `name` stands for the file in messages. */
 eq_status eq_schedule_parse(eq_context *ctx, const char *text, size_t size, const char *name, eq_schedule *out);
 
-/* Writes the same form, as a DDIMScheduler, under a temporary name, then renames. */
+/* Writes the same form under a temporary name, then renames. */
 eq_status eq_schedule_write(eq_context *ctx, const char *path, const eq_schedule *schedule);
 
 #endif

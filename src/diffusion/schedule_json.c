@@ -16,13 +16,46 @@ typedef struct choice {
     int value;
 } choice;
 
-enum { CLASS_DDIM, CLASS_DDPM, CLASS_PNDM };
+/* A scheduler class of diffusers: the sampler here, and how its defaults differ from DDIM's. */
+typedef struct scheduler_class {
+    const char *name, *sampler;
+    bool stands_in; /* the sampler is the nearest there is, not the same method */
+    bool clip_sample, set_alpha_to_one;
+    double beta_start, beta_end; /* 0: DDIM's */
+} scheduler_class;
 
-static const choice classes[] = {
-    {"DDIMScheduler", CLASS_DDIM},
-    {"DDPMScheduler", CLASS_DDPM},
-    {"PNDMScheduler", CLASS_PNDM},
+/* DPM-Solver's classes end at abar_0 where "final_sigmas_type" does not say otherwise. */
+static const scheduler_class classes[] = {
+    {.name = "DDIMScheduler", .sampler = "ddim", .clip_sample = true, .set_alpha_to_one = true},
+    {.name = "DDPMScheduler", .sampler = "ddpm", .clip_sample = true, .set_alpha_to_one = true},
+    {.name = "PNDMScheduler", .sampler = "pndm"},
+    {.name = "EulerDiscreteScheduler", .sampler = "euler", .set_alpha_to_one = true},
+    {.name = "EulerAncestralDiscreteScheduler", .sampler = "euler-ancestral", .set_alpha_to_one = true},
+    {.name = "HeunDiscreteScheduler",
+     .sampler = "heun",
+     .set_alpha_to_one = true,
+     .beta_start = 0.00085,
+     .beta_end = 0.012},
+    {.name = "DPMSolverMultistepScheduler", .sampler = "dpmsolver++"},
+    {.name = "DPMSolverSinglestepScheduler", .sampler = "dpmsolver++", .stands_in = true},
+    {.name = "DEISMultistepScheduler", .sampler = "dpmsolver++", .stands_in = true},
+    {.name = "UniPCMultistepScheduler", .sampler = "dpmsolver++", .stands_in = true},
+    {.name = "LMSDiscreteScheduler", .sampler = "dpmsolver++", .stands_in = true, .set_alpha_to_one = true},
+    {.name = "KDPM2DiscreteScheduler",
+     .sampler = "heun",
+     .stands_in = true,
+     .set_alpha_to_one = true,
+     .beta_start = 0.00085,
+     .beta_end = 0.012},
+    {.name = "KDPM2AncestralDiscreteScheduler",
+     .sampler = "euler-ancestral",
+     .stands_in = true,
+     .set_alpha_to_one = true,
+     .beta_start = 0.00085,
+     .beta_end = 0.012},
 };
+enum { CLASSES = sizeof classes / sizeof classes[0] };
+static const choice final_sigmas[] = {{"zero", true}, {"sigma_min", false}};
 static const choice beta_schedules[] = {
     {"linear", EQ_BETA_LINEAR},
     {"scaled_linear", EQ_BETA_SCALED_LINEAR},
@@ -102,14 +135,90 @@ static eq_status read_bool(eq_context *ctx, const eq_json *json, const char *key
     return eq_json_bool_or(ctx, json, key, *value, value);
 }
 
+static eq_status read_class(eq_context *ctx, const eq_json *json, const scheduler_class **out)
+{
+    const char *name;
+    EQ_TRY(eq_json_string_or(ctx, json, "_class_name", classes[0].name, &name));
+    for (int i = 0; i < CLASSES; i++) {
+        if (strcmp(classes[i].name, name) == 0) {
+            *out = &classes[i];
+            return EQ_OK;
+        }
+    }
+    char names[512] = "";
+    size_t used = 0;
+    for (int i = 0; i < CLASSES && used < sizeof names; i++)
+        used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "", classes[i].name);
+    return eq_fail(ctx, EQ_BAD_INPUT, "%s: \"_class_name\" should be one of %s, found \"%.60s\"", json->where, names,
+                   name);
+}
+
+static void take_class(const scheduler_class *class, eq_schedule_config *config)
+{
+    config->scheduler = class->name;
+    config->sampler = class->sampler;
+    config->clip_sample = class->clip_sample;
+    config->set_alpha_to_one = class->set_alpha_to_one;
+    config->prk_steps = strcmp(class->sampler, "pndm") == 0;
+    if (class->beta_start > 0) {
+        config->beta_start = class->beta_start;
+        config->beta_end = class->beta_end;
+    }
+}
+
+static bool is_text_other_than(const eq_json *json, const char *key, const char *expected)
+{
+    const json_t *value = json_object_get(json->object, key);
+    return json_is_string(value) && strcmp(json_string_value(value), expected) != 0;
+}
+
+/* Settings of the class's own sampler that are not implemented. They are no fault of the model: it can be sampled
+ * without them. */
+static void note_differences(eq_context *ctx, const eq_json *json, const scheduler_class *class)
+{
+    static const char *const switches[] = {"use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas",
+                                           "use_flow_sigmas", "euler_at_final"};
+    for (size_t i = 0; i < sizeof switches / sizeof switches[0]; i++)
+        if (json_is_true(json_object_get(json->object, switches[i])))
+            eq_log(ctx, EQ_LOG_WARNING, "%s: \"%s\" is not implemented and is taken as false", json->where,
+                   switches[i]);
+    if (is_text_other_than(json, "interpolation_type", "linear"))
+        eq_log(ctx, EQ_LOG_WARNING, "%s: \"interpolation_type\" is taken as \"linear\"", json->where);
+    if (strcmp(class->name, "DPMSolverMultistepScheduler") != 0)
+        return;
+    const json_t *order = json_object_get(json->object, "solver_order");
+    if (is_text_other_than(json, "algorithm_type", "dpmsolver++") ||
+        is_text_other_than(json, "solver_type", "midpoint") ||
+        (json_is_integer(order) && json_integer_value(order) != 2) ||
+        json_is_false(json_object_get(json->object, "lower_order_final")))
+        eq_log(ctx, EQ_LOG_WARNING,
+               "%s: the model's own sampler is taken as DPM-Solver++ of order 2 with midpoint steps, whatever "
+               "\"algorithm_type\", \"solver_order\", \"solver_type\" and \"lower_order_final\" say",
+               json->where);
+}
+
+/* Which of the class's own settings there are depends on the class. */
+static eq_status read_sampler(eq_context *ctx, const eq_json *json, const scheduler_class *class,
+                              eq_schedule_config *config)
+{
+    bool skip_prk_steps = !config->prk_steps;
+    int ends_at_zero = config->set_alpha_to_one;
+    EQ_TRY(read_bool(ctx, json, "use_karras_sigmas", &config->karras_sigmas));
+    EQ_TRY(READ_CHOICE(ctx, json, "final_sigmas_type", final_sigmas, &ends_at_zero));
+    config->set_alpha_to_one = ends_at_zero;
+    EQ_TRY(read_bool(ctx, json, "set_alpha_to_one", &config->set_alpha_to_one));
+    if (strcmp(class->sampler, "pndm") == 0)
+        EQ_TRY(read_bool(ctx, json, "skip_prk_steps", &skip_prk_steps));
+    config->prk_steps = !skip_prk_steps;
+    note_differences(ctx, json, class);
+    return EQ_OK;
+}
+
 static eq_status read_config(eq_context *ctx, const eq_json *json, eq_schedule_config *config)
 {
-    int class = CLASS_DDIM;
-    EQ_TRY(READ_CHOICE(ctx, json, "_class_name", classes, &class));
-    if (class == CLASS_PNDM) {
-        config->clip_sample = false;
-        config->set_alpha_to_one = false;
-    }
+    const scheduler_class *class = NULL;
+    EQ_TRY(read_class(ctx, json, &class));
+    take_class(class, config);
     int beta_kind = (int)config->beta_kind, prediction = (int)config->prediction;
     int variance = (int)config->variance, spacing = (int)config->spacing;
     EQ_TRY(read_int(ctx, json, "num_train_timesteps", 1, EQ_MAX_TRAIN_TIMESTEPS, &config->num_train_timesteps));
@@ -120,7 +229,7 @@ static eq_status read_config(eq_context *ctx, const eq_json *json, eq_schedule_c
     EQ_TRY(READ_CHOICE(ctx, json, "variance_type", variances, &variance));
     EQ_TRY(read_bool(ctx, json, "clip_sample", &config->clip_sample));
     EQ_TRY(read_number(ctx, json, "clip_sample_range", &config->clip_sample_range));
-    EQ_TRY(read_bool(ctx, json, "set_alpha_to_one", &config->set_alpha_to_one));
+    EQ_TRY(read_sampler(ctx, json, class, config));
     EQ_TRY(read_int(ctx, json, "steps_offset", 0, config->num_train_timesteps - 1, &config->steps_offset));
     EQ_TRY(READ_CHOICE(ctx, json, "timestep_spacing", spacings, &spacing));
     EQ_TRY(check_unsupported(ctx, json));
@@ -216,14 +325,18 @@ static json_t *config_to_json(const eq_schedule *schedule)
     json_t *betas = trained ? json_array() : json_null();
     for (int t = 0; trained && t < c->num_train_timesteps; t++)
         json_array_append_new(betas, json_real(schedule->betas[t]));
+    bool pndm = strcmp(c->sampler, "pndm") == 0, dpm = strcmp(c->sampler, "dpmsolver++") == 0;
     /* json_pack takes `betas` over, and fails if it is NULL. A key with a NULL string ("s*") is left out. */
-    return json_pack(
-        "{s:s, s:i, s:f, s:f, s:s, s:o, s:s, s:s, s:b, s:f, s:b, s:i, s:s*}", "_class_name", "DDIMScheduler",
-        "num_train_timesteps", c->num_train_timesteps, "beta_start", c->beta_start, "beta_end", c->beta_end,
-        "beta_schedule", trained ? "linear" : CHOICE_NAME(beta_schedules, c->beta_kind), "trained_betas", betas,
-        "prediction_type", eq_prediction_name(c->prediction), "variance_type", CHOICE_NAME(variances, c->variance),
-        "clip_sample", c->clip_sample, "clip_sample_range", c->clip_sample_range, "set_alpha_to_one",
-        c->set_alpha_to_one, "steps_offset", c->steps_offset, "timestep_spacing", CHOICE_NAME(spacings, c->spacing));
+    return json_pack("{s:s, s:i, s:f, s:f, s:s, s:o, s:s, s:s, s:b, s:f, s:b, s:i, s:s*, s:o*, s:o*, s:s*}",
+                     "_class_name", c->scheduler, "num_train_timesteps", c->num_train_timesteps, "beta_start",
+                     c->beta_start, "beta_end", c->beta_end, "beta_schedule",
+                     trained ? "linear" : CHOICE_NAME(beta_schedules, c->beta_kind), "trained_betas", betas,
+                     "prediction_type", eq_prediction_name(c->prediction), "variance_type",
+                     CHOICE_NAME(variances, c->variance), "clip_sample", c->clip_sample, "clip_sample_range",
+                     c->clip_sample_range, "set_alpha_to_one", c->set_alpha_to_one, "steps_offset", c->steps_offset,
+                     "timestep_spacing", CHOICE_NAME(spacings, c->spacing), "use_karras_sigmas",
+                     c->karras_sigmas ? json_true() : NULL, "skip_prk_steps", pndm ? json_boolean(!c->prk_steps) : NULL,
+                     "final_sigmas_type", dpm ? CHOICE_NAME(final_sigmas, c->set_alpha_to_one) : NULL);
 }
 
 /* 15 significant digits write 0.00085 as it was given; 17 are needed for numbers that were computed. */

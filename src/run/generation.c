@@ -48,7 +48,7 @@ eq_status eq_generation_new(eq_pipeline *pipeline, const eq_run_settings *settin
         eq_generation_free(out);
         return eq_fail_memory(pipeline->ctx, "the generated images");
     }
-    for (int i = 0; i < settings->plan.calls; i++)
+    for (int i = settings->plan.calls - 1; i >= 0; i--) /* where a step of several calls begins */
         out->timesteps[settings->plan.call[i].step] = settings->plan.call[i].timestep;
     for (int64_t i = 0; i < count; i++) {
         out->indices[i] = first_index + i;

@@ -73,6 +73,20 @@ static eq_status resolve_guidance(eq_context *ctx, const preset *p, const eq_gen
     return EQ_OK;
 }
 
+/* "model" is the one that the model's folder names. It is not the default: predictors are trained on DDIM's timesteps,
+ * and its noise (eta) is what makes guidance tell. */
+static eq_status resolve_sampler(eq_pipeline *pipeline, const char *name, const eq_sampler **out)
+{
+    const eq_schedule_config *config = &pipeline->model.schedule.config;
+    if (!name)
+        name = "ddim";
+    if (strcmp(name, "model") == 0) {
+        name = config->sampler;
+        eq_log(pipeline->ctx, EQ_LOG_INFO, "the model's scheduler is %s: sampling with %s", config->scheduler, name);
+    }
+    return eq_sampler_find(pipeline->ctx, name, out);
+}
+
 static eq_status resolve_plan(eq_pipeline *pipeline, const preset *p, const eq_generate_options *o, eq_plan *out)
 {
     eq_context *ctx = pipeline->ctx;
@@ -87,7 +101,7 @@ static eq_status resolve_plan(eq_pipeline *pipeline, const preset *p, const eq_g
     if (plan.steps < 1 || plan.steps > most)
         return eq_fail(ctx, EQ_BAD_USAGE, "the steps must be 1 to %d, which this model was trained with, not %d", most,
                        plan.steps);
-    EQ_TRY(eq_sampler_find(ctx, o->sampler ? o->sampler : "ddim", &plan.sampler));
+    EQ_TRY(resolve_sampler(pipeline, o->sampler, &plan.sampler));
     EQ_TRY(eq_spacing_find(ctx, o->spacing ? o->spacing : p ? p->spacing : "default", &plan.spacing));
     return eq_plan_new(ctx, &plan, &pipeline->model.schedule, out);
 }

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,6 +16,7 @@
 #include "base/rng.h"
 #include "diffusion/forward.h"
 #include "diffusion/prediction.h"
+#include "diffusion/sampler.h"
 #include "diffusion/schedule.h"
 #include "diffusion/timesteps.h"
 #include "temporary.h"
@@ -400,6 +402,101 @@ static void json_defaults_follow_the_class(void **state)
     eq_context_free(ctx);
 }
 
+/* Every class is a sampler's, and is written as it was read. */
+static void json_classes_name_samplers(void **state)
+{
+    static const struct {
+        const char *class, *sampler;
+        bool set_alpha_to_one, clip_sample;
+    } cases[] = {
+        {"DDIMScheduler", "ddim", true, true},
+        {"DDPMScheduler", "ddpm", true, true},
+        {"PNDMScheduler", "pndm", false, false},
+        {"EulerDiscreteScheduler", "euler", true, false},
+        {"EulerAncestralDiscreteScheduler", "euler-ancestral", true, false},
+        {"HeunDiscreteScheduler", "heun", true, false},
+        {"DPMSolverMultistepScheduler", "dpmsolver++", false, false},
+        {"UniPCMultistepScheduler", "dpmsolver++", false, false},
+        {"LMSDiscreteScheduler", "dpmsolver++", true, false},
+        {"KDPM2DiscreteScheduler", "heun", true, false},
+    };
+    eq_context *ctx = eq_context_new();
+    char *path = eq_path_join(*state, "written.json");
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char text[128];
+        snprintf(text, sizeof text, "{\"_class_name\": \"%s\", \"use_karras_sigmas\": true}", cases[i].class);
+        eq_schedule s;
+        assert_int_equal(read_text(ctx, *state, text, &s), EQ_OK);
+        for (int again = 0; again < 2; again++) {
+            const eq_sampler *sampler;
+            assert_string_equal(s.config.scheduler, cases[i].class);
+            assert_string_equal(s.config.sampler, cases[i].sampler);
+            assert_int_equal(eq_sampler_find(ctx, s.config.sampler, &sampler), EQ_OK);
+            assert_int_equal(s.config.set_alpha_to_one, cases[i].set_alpha_to_one);
+            assert_int_equal(s.config.clip_sample, cases[i].clip_sample);
+            assert_true(s.config.karras_sigmas);
+            assert_int_equal(s.config.prk_steps, strcmp(cases[i].sampler, "pndm") == 0);
+            if (again == 0) {
+                assert_int_equal(eq_schedule_write(ctx, path, &s), EQ_OK);
+                eq_schedule_free(&s);
+                assert_int_equal(eq_schedule_read(ctx, path, &s), EQ_OK);
+            }
+        }
+        eq_schedule_free(&s);
+    }
+    free(path);
+
+    eq_schedule s;
+    assert_int_equal(read_text(ctx, *state, "{\"_class_name\": \"HeunDiscreteScheduler\"}", &s), EQ_OK);
+    assert_near(s.config.beta_end, 0.012, 0);
+    assert_false(s.config.karras_sigmas);
+    eq_schedule_free(&s);
+    assert_int_equal(read_text(ctx, *state,
+                               "{\"_class_name\": \"DPMSolverMultistepScheduler\", \"final_sigmas_type\": \"zero\"}",
+                               &s),
+                     EQ_OK);
+    assert_true(s.config.set_alpha_to_one);
+    eq_schedule_free(&s);
+    assert_int_equal(read_text(ctx, *state, "{\"_class_name\": \"PNDMScheduler\", \"skip_prk_steps\": true}", &s),
+                     EQ_OK);
+    assert_false(s.config.prk_steps);
+    eq_schedule_free(&s);
+    eq_context_free(ctx);
+}
+
+static char logged[512];
+
+static void keep_line(void *user, eq_log_level level, const char *line)
+{
+    assert_int_equal(level, EQ_LOG_WARNING);
+    snprintf(logged, sizeof logged, "%s", line);
+}
+
+/* What only the model's own sampler would do is no reason to refuse the model. */
+static void json_logs_what_is_left_out(void **state)
+{
+    static const struct {
+        const char *text, *expected;
+    } cases[] = {
+        {"{\"_class_name\": \"EulerDiscreteScheduler\", \"use_beta_sigmas\": true}", "use_beta_sigmas"},
+        {"{\"_class_name\": \"EulerDiscreteScheduler\", \"interpolation_type\": \"log_linear\"}", "interpolation"},
+        {"{\"_class_name\": \"DPMSolverMultistepScheduler\", \"algorithm_type\": \"sde-dpmsolver++\"}", "midpoint"},
+        {"{\"_class_name\": \"DPMSolverMultistepScheduler\", \"solver_order\": 3}", "order 2"},
+        {"{\"_class_name\": \"DPMSolverMultistepScheduler\", \"solver_order\": 2, \"lower_order_final\": true}", ""},
+    };
+    eq_context *ctx = eq_context_new();
+    eq_set_log(ctx, keep_line, NULL);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        eq_schedule s;
+        logged[0] = 0;
+        assert_int_equal(read_text(ctx, *state, cases[i].text, &s), EQ_OK);
+        assert_non_null(strstr(logged, cases[i].expected));
+        assert_int_equal(logged[0] == 0, cases[i].expected[0] == 0);
+        eq_schedule_free(&s);
+    }
+    eq_context_free(ctx);
+}
+
 static void json_errors_name_the_key(void **state)
 {
     static const struct {
@@ -408,8 +505,11 @@ static void json_errors_name_the_key(void **state)
         {"", "line"},
         {"[]", "object"},
         {"{\"beta_start\": 1, \"beta_start\": 2}", "duplicate"},
-        {"{\"_class_name\": \"EulerScheduler\"}", "\"_class_name\" should be one of \"DDIMScheduler\", "
-                                                  "\"DDPMScheduler\", \"PNDMScheduler\", found \"EulerScheduler\""},
+        {"{\"_class_name\": \"EulerScheduler\"}", "\"_class_name\" should be one of DDIMScheduler, DDPMScheduler, "
+                                                  "PNDMScheduler, EulerDiscreteScheduler"},
+        {"{\"_class_name\": \"EulerScheduler\"}", "KDPM2AncestralDiscreteScheduler, found \"EulerScheduler\""},
+        {"{\"use_karras_sigmas\": 1}", "true or false"},
+        {"{\"final_sigmas_type\": \"last\"}", "\"sigma_min\", found \"last\""},
         {"{\"_class_name\": 3}", "\"_class_name\""},
         {"{\"num_train_timesteps\": 0}", "\"num_train_timesteps\" should be an integer from 1 to 100000, found 0"},
         {"{\"num_train_timesteps\": 10.5}", "integer"},
@@ -517,6 +617,8 @@ int main(void)
         cmocka_unit_test(loss_weights),
         cmocka_unit_test(weights_agree_across_predictions),
         cmocka_unit_test_setup_teardown(json_defaults_follow_the_class, temporary_setup, temporary_teardown),
+        cmocka_unit_test_setup_teardown(json_classes_name_samplers, temporary_setup, temporary_teardown),
+        cmocka_unit_test_setup_teardown(json_logs_what_is_left_out, temporary_setup, temporary_teardown),
         cmocka_unit_test_setup_teardown(json_errors_name_the_key, temporary_setup, temporary_teardown),
         cmocka_unit_test_setup_teardown(json_written_reads_back, temporary_setup, temporary_teardown),
     };

@@ -12,7 +12,8 @@
 typedef struct settings {
     const char *model, *out, *evaluator;
     int64_t count, steps, first_index;
-    const char *sampler, *spacing;
+    int sampler;
+    const char *spacing;
     double eta;
     eq_texts targets, target_files, adps;
     int method, loss, preset, dtype;
@@ -23,6 +24,8 @@ typedef struct settings {
 
 static const char *const methods[] = {"none", "distribution", "sample", "assign", NULL};
 static const char *const losses[] = {"chi2", "kl", "l2", NULL};
+static const char *const samplers[] = {"ddim", "ddpm",        "pndm",  "euler", "euler-ancestral",
+                                       "heun", "dpmsolver++", "model", NULL};
 static const char *const presets[] = {"none", "p2", "sd", NULL};
 static const char *const dtypes[] = {"f32", "bf16", "auto", NULL};
 enum { DTYPE_BF16 = 1, DTYPE_AUTO = 2 };
@@ -141,11 +144,12 @@ static const eq_option options[] = {
      .member = offsetof(settings, steps),
      .help = "steps from noise to image"},
     {.name = "sampler",
-     .kind = EQ_TEXT,
+     .kind = EQ_CHOICE,
      .value = "NAME",
+     .choices = samplers,
      .standard = "ddim",
      .member = offsetof(settings, sampler),
-     .help = "ddim or ddpm"},
+     .help = "how to go from noise to image; model takes what the model folder's scheduler is"},
     {.name = "eta",
      .kind = EQ_REAL,
      .automatic = true,
@@ -249,7 +253,7 @@ static void fill_options(generate_run *r)
         .first_index = s->first_index,
         .seed = (uint64_t)call->common.seed,
         .steps = (int)s->steps,
-        .sampler = s->sampler,
+        .sampler = samplers[s->sampler],
         .spacing = s->spacing,
         .eta = s->eta > 0 ? s->eta : 0,
         .deterministic = s->eta == 0,
