@@ -1,7 +1,9 @@
-/* Settings in JSON: the accessors themselves, a U-Net's config.json, a scheduler_config.json. */
+/* Settings in JSON: the accessors themselves, the config.json of a U-Net and of a text model, a scheduler_config.json.
+ */
 #include "diffusion/timesteps.h"
 #include "fuzz.h"
 #include "io/json.h"
+#include "models/clip_text.h"
 #include "models/diffusers_unet.h"
 
 static void read_values(eq_context *ctx, const char *text, size_t size)
@@ -46,6 +48,17 @@ static void read_unet(eq_context *ctx, const char *text, size_t size)
     eq_params_free(params);
 }
 
+static void read_text_model(eq_context *ctx, const char *text, size_t size)
+{
+    eq_clip_text_config config;
+    if (!fuzz_accepted(ctx, eq_clip_text_config_parse(ctx, text, size, "input", &config), EQ_BAD_INPUT))
+        return;
+    eq_params *params = eq_params_new(ctx);
+    eq_status status = params ? eq_clip_text_declare(params, &config) : EQ_NO_MEMORY;
+    FUZZ_CHECK(status == EQ_OK || status == EQ_NO_MEMORY);
+    eq_params_free(params);
+}
+
 static void read_schedule(eq_context *ctx, const char *text, size_t size)
 {
     eq_schedule schedule;
@@ -68,6 +81,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     eq_context *ctx = eq_context_new();
     read_values(ctx, (const char *)data, size);
     read_unet(ctx, (const char *)data, size);
+    read_text_model(ctx, (const char *)data, size);
     read_schedule(ctx, (const char *)data, size);
     eq_context_free(ctx);
     return 0;
