@@ -172,6 +172,8 @@ static void mark_moved(eq_guidance *run, int adp)
 double eq_guidance_strength(const eq_guidance *run, int adp)
 {
     const eq_guidance_options *o = &run->options;
+    if (o->strengths[adp] > 0)
+        return o->strengths[adp];
     if (o->strength > 0)
         return o->strength;
     bool calibrated = o->rule == EQ_STRENGTH_NORMALISED && run->adps[adp]->strength > 0;

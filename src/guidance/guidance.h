@@ -42,11 +42,12 @@ typedef struct eq_guidance_options {
     const eq_method *method;
     const eq_loss *loss;
     eq_strength_rule rule;
-    double strength;           /* 0: the predictors' calibrated one, else the method's; published rules: 1 */
-    double temperature;        /* 0: the predictors' own */
-    int first_step, last_step; /* guided steps, counted from 0 along the run, both included */
-    int assign_step;           /* assign: the first step at which images get their classes */
-    uint64_t seed;             /* sample: which image gets which class */
+    double strength;               /* 0: the predictors' calibrated one, else the method's; published rules: 1 */
+    double strengths[EQ_MAX_ADPS]; /* of single predictors; 0: `strength` */
+    double temperature;            /* 0: the predictors' own */
+    int first_step, last_step;     /* guided steps, counted from 0 along the run, both included */
+    int assign_step;               /* assign: the first step at which images get their classes */
+    uint64_t seed;                 /* sample: which image gets which class */
 } eq_guidance_options;
 
 struct eq_guidance {

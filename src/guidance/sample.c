@@ -26,13 +26,23 @@ static eq_status deal_cells(eq_guidance *run)
     return EQ_OK;
 }
 
+/* Ours lowers -log p(cell), whose gradient is as strong for the images that are furthest away; the published code
+ * lowers -p(cell), whose gradient is that times p(cell), so that those hardly move. */
+static double pull_weight(const eq_guidance *run, int target, int64_t image, int cell)
+{
+    bool published = run->options.rule != EQ_STRENGTH_NORMALISED;
+    return published ? eq_guidance_cell_probability(run, target, image, cell) : 1.0;
+}
+
 static eq_status sample_step(eq_guidance *run, int step)
 {
     if (run->targets->count > 0 && run->cell[0] < 0)
         EQ_TRY(deal_cells(run));
     for (int t = 0; t < run->targets->count; t++)
-        for (int64_t i = 0; i < run->n; i++)
-            eq_guidance_pull(run, t, i, run->cell[t * run->n + i], 1.0);
+        for (int64_t i = 0; i < run->n; i++) {
+            int cell = run->cell[t * run->n + i];
+            eq_guidance_pull(run, t, i, cell, pull_weight(run, t, i, cell));
+        }
     return EQ_OK;
 }
 
