@@ -81,6 +81,15 @@ static void safetensors(void **state)
     close_model(&m);
 }
 
+/* The same numbers come out of the older container. */
+static void checkpoint(void **state)
+{
+    model m = {0};
+    open_model("stable-diffusion-single-file/model.ckpt", &m);
+    check_call(&m, NULL, EQ_F32, 1e-5);
+    close_model(&m);
+}
+
 /* Without the U-Net's prefix there is none. */
 static void another_prefix(void **state)
 {
@@ -96,6 +105,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(safetensors),
+        cmocka_unit_test(checkpoint),
         cmocka_unit_test(another_prefix),
     };
     if (!fixture_exists("stable-diffusion-single-file"))

@@ -148,6 +148,46 @@ static void trailing_ones_and_halves(void **state)
     eq_params_free(params);
 }
 
+/* The rows of both heads of one channel each, out of [heads][query, key, value]; biases from one piece. */
+static bool fused_name(const void *user, const char *ours, char *theirs, size_t size, eq_weight_part *part)
+{
+    const int64_t *offset = user;
+    snprintf(theirs, size, "net.%s", strstr(ours, "query") ? "qkv" : "bias");
+    *part = strstr(ours, "query") ? (eq_weight_part){*offset, 1, 3} : (eq_weight_part){*offset, 2, 0};
+    return true;
+}
+
+static void parts_of_fused_tensors(void **state)
+{
+    float qkv[12] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}, bias[4] = {20, 21, 22, 23}, other = 0;
+    char *path = eq_path_join(*state, "weights.safetensors");
+    eq_named_tensor tensors[] = {{"net.qkv", {EQ_F32, eq_shape_of(6, 2, 1), qkv}},
+                                 {"net.bias", {EQ_F32, eq_shape_of(4), bias}},
+                                 {"another.network", {EQ_F32, eq_shape_of(1), &other}}};
+    assert_ok(eq_safetensors_write(ctx, path, tensors, 3, NULL, 0));
+    for (int64_t offset = -1; offset <= 3; offset++) {
+        eq_name_map names = {.name = fused_name, .user = &offset, .prefix = "net."};
+        eq_params *params = attention_params();
+        eq_tensor_file file;
+        assert_ok(eq_tensor_file_open(ctx, path, &file));
+        if (offset < 0 || offset > 2) { /* rows that are not there */
+            assert_fails(eq_weights_load(ctx, params, &file, &names), EQ_BAD_INPUT, "net.qkv is [6, 2, 1]");
+        } else {
+            assert_ok(eq_weights_load(ctx, params, &file, &names));
+            const float *weight = params->items[0].tensor.data, *biases = params->items[1].tensor.data;
+            float first = (float)(2 * offset);
+            const float expected[4] = {first, first + 1, first + 6, first + 7};
+            assert_memory_equal(weight, expected, sizeof expected);
+            assert_true(biases[0] == bias[offset] && biases[1] == bias[offset + 1]);
+            assert_ok(eq_params_allocate(params)); /* the copies go, their numbers stay */
+            assert_memory_equal(params->storage, expected, sizeof expected);
+        }
+        eq_tensor_file_close(&file);
+        eq_params_free(params);
+    }
+    free(path);
+}
+
 static void wrong_tensors(void **state)
 {
     float numbers[8] = {0};
@@ -479,6 +519,7 @@ int main(void)
         cmocka_unit_test(wanted_parameters),
         cmocka_unit_test_setup_teardown(names_and_aliases, temporary_setup, temporary_teardown),
         cmocka_unit_test_setup_teardown(trailing_ones_and_halves, temporary_setup, temporary_teardown),
+        cmocka_unit_test_setup_teardown(parts_of_fused_tensors, temporary_setup, temporary_teardown),
         cmocka_unit_test_setup_teardown(wrong_tensors, temporary_setup, temporary_teardown),
         cmocka_unit_test_setup_teardown(saved_models_open, temporary_setup, temporary_teardown),
         cmocka_unit_test_setup_teardown(every_setting_survives, temporary_setup, temporary_teardown),
