@@ -1,0 +1,564 @@
+/* Networks in one file: written here under guided-diffusion's and SDEdit's names, with fused attention in both orders,
+ * they must come back as the configuration and the parameters that they were. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/file.h"
+#include "diffusion/checkpoint.h"
+#include "io/safetensors.h"
+#include "kernels/program.h"
+#include "models/names_adm.h"
+#include "models/names_ddpm.h"
+#include "temporary.h"
+#include "unit/tiny.h"
+
+static eq_context *ctx;
+
+/* Three levels, the lower two with attention in heads of 16 channels. */
+static eq_unet_config adm_config(void)
+{
+    return (eq_unet_config){.sample_size = 16,
+                            .in_channels = 3,
+                            .out_channels = 6,
+                            .levels = 3,
+                            .block_out_channels = {32, 64, 64},
+                            .down_attention = {false, true, true},
+                            .up_attention = {true, true, false},
+                            .mid_attention = true,
+                            .layers_per_block = 1,
+                            .heads = {2, 4, 4},
+                            .norm_num_groups = 32,
+                            .norm_eps = 1e-5f,
+                            .flip_sin_to_cos = true,
+                            .downsample_padding = 1,
+                            .mid_block_scale_factor = 1,
+                            .scale_shift_norm = true,
+                            .resample_blocks = true,
+                            .conv_in_channels = 32,
+                            .time_channels = 64};
+}
+static const char adm_settings[] = "{\"image_size\": 16, \"num_head_channels\": 16}";
+
+static eq_unet_config ddpm_config(void)
+{
+    return (eq_unet_config){.sample_size = 16,
+                            .in_channels = 3,
+                            .out_channels = 3,
+                            .levels = 2,
+                            .block_out_channels = {64, 32},
+                            .down_attention = {true, false},
+                            .up_attention = {false, true},
+                            .mid_attention = true,
+                            .layers_per_block = 2,
+                            .heads = {1, 1},
+                            .norm_num_groups = 32,
+                            .norm_eps = 1e-6f,
+                            .freq_shift = 1,
+                            .mid_block_scale_factor = 1,
+                            .conv_in_channels = 32,
+                            .time_channels = 32};
+}
+
+/* Parameter files being made: tensors by their name there. */
+typedef struct file_maker {
+    eq_named_tensor tensors[1024];
+    size_t count;
+} file_maker;
+
+static eq_tensor *add_tensor(file_maker *file, const char *name, eq_shape shape)
+{
+    for (size_t i = 0; i < file->count; i++)
+        if (strcmp(file->tensors[i].name, name) == 0)
+            return &file->tensors[i].tensor;
+    assert_true(file->count < 1024);
+    eq_named_tensor *added = &file->tensors[file->count++];
+    *added = (eq_named_tensor){strdup(name), {EQ_F32, shape, calloc((size_t)eq_shape_count(&shape), sizeof(float))}};
+    return &added->tensor;
+}
+
+/* Writes a query, key or value into the fused tensor, row by row as the original code would read it. */
+static void fuse(eq_tensor *to, const eq_tensor *from, int which, int heads, bool new_order)
+{
+    int64_t channels = from->shape.dim[0], head = channels / heads, row = eq_shape_count(&from->shape) / channels;
+    for (int64_t i = 0; i < channels; i++) {
+        int64_t place = new_order ? which * channels + i : (i / head * 3 + which) * head + i % head;
+        memcpy((float *)to->data + place * row, (const float *)from->data + i * row, (size_t)row * sizeof(float));
+    }
+}
+
+static void add_param(file_maker *file, const eq_name_map *map, const eq_param *param, bool new_order)
+{
+    char name[256];
+    eq_weight_part part = {0};
+    assert_true(map->name(map->user, param->name, name, sizeof name, &part));
+    eq_shape shape = param->tensor.shape;
+    if (!strstr(name, ".qkv.")) {
+        assert_int_equal(part.block, 0);
+        memcpy(add_tensor(file, name, shape)->data, param->tensor.data, eq_tensor_bytes(&param->tensor));
+        return;
+    }
+    int which = strstr(param->name, ".query.") ? 0 : strstr(param->name, ".key.") ? 1 : 2;
+    shape.dim[0] *= 3;
+    if (shape.rank == 2)
+        shape = eq_shape_of(shape.dim[0], shape.dim[1], 1);
+    fuse(add_tensor(file, name, shape), &param->tensor, which, (int)(param->tensor.shape.dim[0] / 16), new_order);
+}
+
+/* Writes "<folder>/model.pt", and settings beside it unless they are NULL. Returns its path, static. */
+static const char *write_checkpoint(const char *folder, const eq_params *params, const eq_name_map *map, bool new_order,
+                                    const char *settings)
+{
+    static char path[600];
+    file_maker *file = calloc(1, sizeof *file);
+    for (int i = 0; i < params->count; i++)
+        add_param(file, map, &params->items[i], new_order);
+    snprintf(path, sizeof path, "%s/model_config.json", folder);
+    remove(path);
+    if (settings)
+        assert_ok(eq_file_write(ctx, path, settings, strlen(settings)));
+    snprintf(path, sizeof path, "%s/model.pt", folder);
+    assert_ok(eq_safetensors_write(ctx, path, file->tensors, file->count, NULL, 0));
+    for (size_t i = 0; i < file->count; i++) {
+        free((char *)file->tensors[i].name);
+        free(file->tensors[i].tensor.data);
+    }
+    free(file);
+    return path;
+}
+
+static const char *write_adm(const char *folder, const eq_unet_config *unet, const eq_params *params, bool new_order,
+                             const char *settings)
+{
+    eq_adm_names names = {unet, new_order};
+    eq_name_map map = eq_adm_name_map(&names);
+    return write_checkpoint(folder, params, &map, new_order, settings);
+}
+
+typedef struct loaded {
+    eq_tensor_file file;
+    eq_unet_config unet;
+    eq_params *params;
+    eq_schedule schedule;
+} loaded;
+
+static eq_status load(const char *path, loaded *out)
+{
+    *out = (loaded){.params = eq_params_new(ctx)};
+    const eq_family *family;
+    EQ_TRY(eq_tensor_file_open(ctx, path, &out->file));
+    EQ_TRY(eq_checkpoint_family(ctx, &out->file, &family));
+    return eq_checkpoint_load(ctx, family, &out->file, &out->unet, out->params, &out->schedule);
+}
+
+static void unload(loaded *l)
+{
+    eq_params_free(l->params);
+    eq_schedule_free(&l->schedule);
+    eq_tensor_file_close(&l->file);
+}
+
+static bool same_params(const eq_params *a, const eq_params *b)
+{
+    bool same = a->count == b->count;
+    for (int i = 0; same && i < a->count; i++) {
+        const eq_param *other = eq_params_find(b, a->items[i].name);
+        same = other && eq_shape_equal(&a->items[i].tensor.shape, &other->tensor.shape) &&
+               memcmp(a->items[i].tensor.data, other->tensor.data, eq_tensor_bytes(&other->tensor)) == 0;
+    }
+    return same;
+}
+
+static void check_same(const eq_unet_config *found, const eq_unet_config *expected)
+{
+    assert_int_equal(found->sample_size, expected->sample_size);
+    assert_int_equal(found->in_channels, expected->in_channels);
+    assert_int_equal(found->out_channels, expected->out_channels);
+    assert_int_equal(found->levels, expected->levels);
+    for (int i = 0; i < expected->levels; i++) {
+        assert_int_equal(found->block_out_channels[i], expected->block_out_channels[i]);
+        assert_int_equal(found->down_attention[i], expected->down_attention[i]);
+        assert_int_equal(found->up_attention[i], expected->up_attention[i]);
+        if (expected->down_attention[i])
+            assert_int_equal(found->heads[i], expected->heads[i]);
+    }
+    assert_int_equal(found->layers_per_block, expected->layers_per_block);
+    assert_int_equal(found->mid_attention, expected->mid_attention);
+    assert_true(found->norm_eps == expected->norm_eps && found->freq_shift == expected->freq_shift);
+    assert_int_equal(found->flip_sin_to_cos, expected->flip_sin_to_cos);
+    assert_int_equal(found->downsample_padding, expected->downsample_padding);
+    assert_int_equal(found->scale_shift_norm, expected->scale_shift_norm);
+    assert_int_equal(found->resample_blocks, expected->resample_blocks);
+    assert_int_equal(found->conv_in_channels, expected->conv_in_channels);
+    assert_int_equal(found->time_channels, expected->time_channels);
+    assert_int_equal(found->num_class_embeds, expected->num_class_embeds);
+}
+
+/* --- guided-diffusion --- */
+
+static void adm_comes_back(void **state)
+{
+    for (int variant = 0; variant < 8; variant++) {
+        eq_unet_config unet = adm_config();
+        unet.resample_blocks = variant & 1;
+        unet.scale_shift_norm = variant & 2;
+        unet.num_class_embeds = variant & 4 ? 10 : 0;
+        eq_params *params = tiny_params(ctx, &unet, 1);
+        loaded l;
+        assert_ok(load(write_adm(*state, &unet, params, false, adm_settings), &l));
+        check_same(&l.unet, &unet);
+        assert_true(same_params(l.params, params));
+        assert_int_equal(l.schedule.config.num_train_timesteps, 1000);
+        assert_int_equal(l.schedule.config.beta_kind, EQ_BETA_LINEAR);
+        unload(&l);
+        eq_params_free(params);
+    }
+}
+
+static void adm_names_are_the_originals(void **state)
+{
+    static const char *const names[][2] = {
+        {"conv_in.weight", "input_blocks.0.0.weight"},
+        {"time_embedding.linear_2.bias", "time_embed.2.bias"},
+        {"class_embedding.weight", "label_emb.weight"},
+        {"down_blocks.0.resnets.0.norm1.weight", "input_blocks.1.0.in_layers.0.weight"},
+        {"down_blocks.0.downsamplers.0.conv2.weight", "input_blocks.2.0.out_layers.3.weight"},
+        {"down_blocks.1.resnets.0.conv_shortcut.bias", "input_blocks.3.0.skip_connection.bias"},
+        {"down_blocks.1.attentions.0.group_norm.weight", "input_blocks.3.1.norm.weight"},
+        {"mid_block.resnets.1.time_emb_proj.weight", "middle_block.2.emb_layers.1.weight"},
+        {"mid_block.attentions.0.proj_attn.weight", "middle_block.1.proj_out.weight"},
+        {"up_blocks.0.upsamplers.0.norm2.weight", "output_blocks.1.2.out_layers.0.weight"},
+        {"up_blocks.2.resnets.1.conv1.weight", "output_blocks.5.0.in_layers.2.weight"},
+        {"conv_norm_out.bias", "out.0.bias"},
+        {"conv_out.weight", "out.2.weight"},
+    };
+    eq_unet_config unet = adm_config();
+    eq_adm_names adm = {.unet = &unet};
+    eq_name_map map = eq_adm_name_map(&adm);
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        char theirs[256];
+        eq_weight_part part = {0};
+        assert_true(map.name(map.user, names[i][0], theirs, sizeof theirs, &part));
+        assert_string_equal(theirs, names[i][1]);
+    }
+}
+
+/* Predictions of two images; labels: [2], NULL where the network has no classes. Malloc'ed. */
+static float *predict(const eq_unet_config *unet, eq_params *params, const int32_t *labels)
+{
+    eq_graph *graph = eq_graph_new(ctx, EQ_F32);
+    eq_unet network;
+    assert_ok(eq_unet_build(&(eq_builder){graph, params}, unet, 2, 16, 16, &network));
+    eq_program *program;
+    assert_ok(eq_program_compile(graph, &(eq_program_options){.frozen_params = true}, &program));
+    float *x = tiny_normals(3, 2 * TINY_PIXELS), *timesteps = eq_program_data(program, network.timestep);
+    memcpy(eq_program_data(program, network.sample), x, 2 * TINY_PIXELS * sizeof *x);
+    timesteps[0] = 10;
+    timesteps[1] = 700;
+    if (labels)
+        memcpy(eq_program_data(program, network.class_label), labels, 2 * sizeof *labels);
+    assert_ok(eq_program_run(program));
+    size_t bytes = 4 * TINY_PIXELS * sizeof(float);
+    float *out = malloc(bytes);
+    memcpy(out, eq_program_data(program, network.prediction), bytes);
+    eq_program_free(program);
+    free(x);
+    return out;
+}
+
+/* One network written in both orders is one network; read in the wrong order it is another. */
+static void attention_orders_agree(void **state)
+{
+    static const char *const settings[] = {
+        "{\"image_size\": 16, \"num_head_channels\": 16, \"use_new_attention_order\": false}",
+        "{\"image_size\": 16, \"num_head_channels\": 16, \"use_new_attention_order\": true}",
+    };
+    eq_unet_config unet = adm_config();
+    eq_params *params = tiny_params(ctx, &unet, 2);
+    float *expected = predict(&unet, params, NULL);
+    for (int written = 0; written < 2; written++)
+        for (int read = 0; read < 2; read++) {
+            loaded l;
+            assert_ok(load(write_adm(*state, &unet, params, written, settings[read]), &l));
+            assert_int_equal(same_params(l.params, params), written == read);
+            float *found = predict(&l.unet, l.params, NULL);
+            double error = tiny_relative_error(found, expected, 4 * TINY_PIXELS);
+            assert_true(written == read ? error == 0 : error > 0.01);
+            free(found);
+            unload(&l);
+        }
+    free(expected);
+    eq_params_free(params);
+}
+
+/* A class is a row added to the timestep's embedding: without classes, and with that row in the bias, the network says
+ * the same. */
+static void classes_shift_the_embedding(void **state)
+{
+    eq_unet_config with = adm_config(), without = adm_config();
+    with.num_class_embeds = 5;
+    eq_params *params = tiny_params(ctx, &with, 4);
+    float *both[2];
+    both[0] = predict(&with, params, (int32_t[]){3, 3});
+    both[1] = predict(&with, params, (int32_t[]){0, 3});
+    assert_true(tiny_relative_error(both[0], both[1], 2 * TINY_PIXELS) > 1e-3);
+    assert_true(tiny_relative_error(both[0] + 2 * TINY_PIXELS, both[1] + 2 * TINY_PIXELS, 2 * TINY_PIXELS) < 1e-6);
+
+    const eq_param *table = eq_params_find(params, "class_embedding.weight");
+    float *bias = eq_params_find(params, "time_embedding.linear_2.bias")->tensor.data;
+    for (int64_t i = 0; i < table->tensor.shape.dim[1]; i++)
+        bias[i] += ((const float *)table->tensor.data)[3 * table->tensor.shape.dim[1] + i];
+    float *shifted = predict(&without, params, NULL);
+    assert_true(tiny_relative_error(shifted, both[0], 4 * TINY_PIXELS) < 1e-5);
+    free(shifted);
+    free(both[0]);
+    free(both[1]);
+    eq_params_free(params);
+}
+
+static void heads_by_number(void **state)
+{
+    eq_unet_config unet = adm_config();
+    eq_params *params = tiny_params(ctx, &unet, 5);
+    loaded l;
+    assert_ok(load(write_adm(*state, &unet, params, false, "{\"image_size\": 16, \"num_heads\": 4}"), &l));
+    check_same(&l.unet, &unet);
+    assert_true(same_params(l.params, params));
+    unload(&l);
+    eq_params_free(params);
+}
+
+/* Settings say what shapes do not, and may not say otherwise than they do. */
+static void settings_must_agree(void **state)
+{
+    static const struct {
+        const char *settings, *message; /* NULL: fine */
+    } cases[] = {
+        {"{\"image_size\": 16, \"num_channels\": 64, \"num_res_blocks\": 1, \"channel_mult\": \"0.5,1,1\", "
+         "\"attention_resolutions\": \"8,4\", \"num_head_channels\": 16, \"resblock_updown\": true, "
+         "\"use_scale_shift_norm\": true, \"learn_sigma\": true, \"class_cond\": false}",
+         NULL},
+        {"{\"image_size\": 16, \"channel_mult\": [0.5, 1, 1], \"attention_resolutions\": [8, 4]}", NULL},
+        {NULL, NULL},
+        {"{\"num_channels\": 32}", "num_channels is 32, but by the weights"},
+        {"{\"num_res_blocks\": 2}", "num_res_blocks is 2"},
+        {"{\"channel_mult\": \"1,1,1\"}", "channel_mult does not go with the weights"},
+        {"{\"channel_mult\": \"0.5,1\"}", "channel_mult does not go with the weights"},
+        {"{\"channel_mult\": \"0.5,,1\"}", "channel_mult: expected at most 8 numbers"},
+        {"{\"channel_mult\": \"1,2,3,4,5,6,7,8,9\"}", "channel_mult: expected at most 8 numbers"},
+        {"{\"channel_mult\": {}}", "channel_mult: expected at most 8 numbers"},
+        {"{\"image_size\": 64, \"channel_mult\": \"\"}", "channel_mult does not go with the weights"},
+        {"{\"image_size\": 16, \"attention_resolutions\": \"8\"}", "no attention at 4 pixels"},
+        {"{\"image_size\": 16, \"attention_resolutions\": \"16,8,4\"}", "an attention at 16 pixels"},
+        {"{\"resblock_updown\": false}", "resblock_updown is false"},
+        {"{\"use_scale_shift_norm\": false}", "use_scale_shift_norm is false"},
+        {"{\"learn_sigma\": false}", "learn_sigma is false"},
+        {"{\"class_cond\": true}", "class_cond is true"},
+        {"{\"image_size\": 18}", "sample_size"},
+        {"{\"num_head_channels\": 48}", "cannot be cut into heads of 48"},
+        {"{\"num_heads\": 3}", "cannot be cut into a number of heads, 3"},
+        {"{\"noise_schedule\": \"sigmoid\"}", "noise_schedule is \"sigmoid\""},
+        {"{\"use_new_attention_order\": 1}", "use_new_attention_order"},
+        {"[]", "JSON object"},
+    };
+    eq_unet_config unet = adm_config();
+    eq_params *params = tiny_params(ctx, &unet, 6);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const char *path = write_adm(*state, &unet, params, false, cases[i].settings);
+        loaded l;
+        if (cases[i].message)
+            assert_fails(load(path, &l), EQ_BAD_INPUT, cases[i].message);
+        else
+            assert_ok(load(path, &l));
+        unload(&l);
+    }
+    eq_params_free(params);
+}
+
+/* An empty channel_mult means guided-diffusion's own choice for the image size. */
+static void usual_multiples(void **state)
+{
+    eq_unet_config unet = adm_config();
+    unet.sample_size = 64;
+    unet.levels = 4;
+    for (int i = 0; i < 4; i++) {
+        unet.block_out_channels[i] = 32 * (i + 1);
+        unet.heads[i] = 2 * (i + 1);
+        unet.down_attention[i] = unet.up_attention[i] = false;
+    }
+    unet.time_channels = 32;
+    eq_params *params = tiny_params(ctx, &unet, 7);
+    loaded l;
+    assert_ok(load(write_adm(*state, &unet, params, false,
+                             "{\"image_size\": 64, \"channel_mult\": \"\", \"num_head_channels\": 16}"),
+                   &l));
+    check_same(&l.unet, &unet);
+    unload(&l);
+    eq_params_free(params);
+}
+
+static void schedules(void **state)
+{
+    eq_unet_config unet = adm_config();
+    eq_params *params = tiny_params(ctx, &unet, 8);
+    loaded l;
+    assert_ok(load(
+        write_adm(*state, &unet, params, false, "{\"noise_schedule\": \"cosine\", \"diffusion_steps\": 4000}"), &l));
+    assert_int_equal(l.schedule.config.beta_kind, EQ_BETA_COSINE);
+    assert_int_equal(l.schedule.config.num_train_timesteps, 4000);
+    unload(&l);
+    /* Linear betas are scaled so that 2000 steps end at the noise of 1000. */
+    assert_ok(
+        load(write_adm(*state, &unet, params, false, "{\"diffusion_steps\": 2000, \"predict_xstart\": true}"), &l));
+    assert_near(l.schedule.betas[0], 0.00005, 1e-12);
+    assert_near(l.schedule.betas[1999], 0.01, 1e-12);
+    assert_int_equal(l.schedule.config.prediction, EQ_PREDICT_SAMPLE);
+    unload(&l);
+    assert_ok(load(write_adm(*state, &unet, params, false, "{\"beta_schedule\": \"linear\", \"beta_end\": 0.03}"), &l));
+    assert_near(l.schedule.betas[999], 0.03, 1e-12);
+    unload(&l);
+    eq_params_free(params);
+}
+
+/* --- SDEdit's DDPM --- */
+
+static void ddpm_comes_back(void **state)
+{
+    eq_unet_config unet = ddpm_config();
+    eq_name_map map = eq_ddpm_name_map(&unet);
+    for (int variant = 0; variant < 2; variant++) {
+        unet.mid_attention = variant == 0;
+        eq_params *params = tiny_params(ctx, &unet, 9);
+        loaded l;
+        assert_ok(
+            load(write_checkpoint(*state, params, &map, false, "{\"image_size\": 16, \"ch\": 32, \"ch_mult\": [2, 1]}"),
+                 &l));
+        check_same(&l.unet, &unet);
+        assert_true(same_params(l.params, params));
+        unload(&l);
+        assert_fails(load(write_checkpoint(*state, params, &map, false, "{\"ch_mult\": [1, 2]}"), &l), EQ_BAD_INPUT,
+                     "ch_mult does not go with the weights");
+        unload(&l);
+        eq_params_free(params);
+    }
+    char theirs[256];
+    eq_weight_part part = {0};
+    assert_true(map.name(map.user, "up_blocks.0.resnets.2.conv_shortcut.weight", theirs, sizeof theirs, &part));
+    assert_string_equal(theirs, "up.1.block.2.nin_shortcut.weight");
+    assert_true(map.name(map.user, "mid_block.attentions.0.key.bias", theirs, sizeof theirs, &part));
+    assert_string_equal(theirs, "mid.attn_1.k.bias");
+}
+
+/* --- families --- */
+
+static void open_names(const char *const *names, eq_tensor_file *out)
+{
+    static float number;
+    eq_tensor tensor = {EQ_F32, eq_shape_of(1), &number};
+    assert_ok(eq_tensor_file_start(ctx, "x.ckpt", out));
+    for (; *names; names++)
+        assert_ok(eq_tensor_file_add(ctx, out, *names, &tensor));
+    assert_ok(eq_tensor_file_finish(ctx, out));
+}
+
+static void families_by_their_names(void **state)
+{
+    for (int i = 0; eq_family_at(i); i++) {
+        eq_tensor_file file;
+        const eq_family *found;
+        open_names(eq_family_at(i)->required, &file);
+        assert_ok(eq_checkpoint_family(ctx, &file, &found));
+        assert_ptr_equal(found, eq_family_at(i));
+        eq_tensor_file_close(&file);
+    }
+}
+
+static void unknown_families_say_what_is_near(void **state)
+{
+    static const struct {
+        const char *names[8], *parts[3];
+    } cases[] = {
+        {{"time_embed.0.weight", "input_blocks.0.0.weight", "middle_block.0.in_layers.0.weight", "out.0.weight",
+          "out.2.weight", "input_blocks.1.1.transformer_blocks.0.norm1.weight"},
+         {"guided-diffusion", "5 of 6 tensors", "not part of that are input_blocks.1.1.transformer_blocks"}},
+        {{"temb.dense.0.weight", "conv_in.weight", "down.0.block.0.norm1.weight", "conv_out.weight"},
+         {"SDEdit", "4 of 4 tensors", "it lacks mid.block_1.norm1.weight, norm_out.weight"}},
+        {{"layer1.0.conv1.weight", "fc.bias"}, {"not a network that is known here", "fc.bias", "SDEdit"}},
+        {{NULL}, {"not a network that is known here", "there are none", ""}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        eq_tensor_file file;
+        const eq_family *found;
+        open_names(cases[i].names, &file);
+        for (int k = 0; k < 3; k++)
+            assert_fails(eq_checkpoint_family(ctx, &file, &found), EQ_BAD_INPUT, cases[i].parts[k]);
+        eq_tensor_file_close(&file);
+    }
+}
+
+/* Required names alone are a family's, but no network. */
+static void bare_files_are_refused(void **state)
+{
+    for (int i = 0; eq_family_at(i); i++) {
+        loaded l = {.params = eq_params_new(ctx)};
+        open_names(eq_family_at(i)->required, &l.file);
+        eq_status status = eq_checkpoint_load(ctx, eq_family_at(i), &l.file, &l.unet, l.params, &l.schedule);
+        assert_int_equal(status, eq_family_at(i)->id == EQ_FAMILY_LDM ? EQ_BAD_USAGE : EQ_BAD_INPUT);
+        unload(&l);
+    }
+}
+
+/* Whatever tensor is missing, or has another shape, loading fails and says so. */
+static void damaged_files_are_refused(void **state)
+{
+    eq_unet_config unet = adm_config();
+    eq_params *params = tiny_params(ctx, &unet, 10);
+    loaded whole;
+    assert_ok(load(write_adm(*state, &unet, params, false, adm_settings), &whole));
+    for (size_t damaged = 0; damaged < whole.file.count; damaged++)
+        for (int kind = 0; kind < 2; kind++) {
+            loaded l = {.params = eq_params_new(ctx)};
+            assert_ok(eq_tensor_file_start(ctx, whole.file.path, &l.file));
+            for (size_t i = 0; i < whole.file.count; i++) {
+                eq_tensor tensor = whole.file.entries[i].tensor;
+                if (i == damaged && kind == 0)
+                    continue;
+                if (i == damaged)
+                    tensor.shape = eq_shape_of(1);
+                assert_ok(eq_tensor_file_add(ctx, &l.file, whole.file.entries[i].name, &tensor));
+            }
+            assert_ok(eq_tensor_file_finish(ctx, &l.file));
+            assert_int_equal(eq_checkpoint_load(ctx, eq_family_at(0), &l.file, &l.unet, l.params, &l.schedule),
+                             EQ_BAD_INPUT);
+            unload(&l);
+        }
+    unload(&whole);
+    eq_params_free(params);
+}
+
+int main(void)
+{
+#define in_folder(test) cmocka_unit_test_setup_teardown(test, temporary_setup, temporary_teardown)
+    const struct CMUnitTest tests[] = {
+        in_folder(adm_comes_back),
+        cmocka_unit_test(adm_names_are_the_originals),
+        in_folder(attention_orders_agree),
+        cmocka_unit_test(classes_shift_the_embedding),
+        in_folder(heads_by_number),
+        in_folder(settings_must_agree),
+        in_folder(usual_multiples),
+        in_folder(schedules),
+        in_folder(ddpm_comes_back),
+        cmocka_unit_test(families_by_their_names),
+        cmocka_unit_test(unknown_families_say_what_is_near),
+        cmocka_unit_test(bare_files_are_refused),
+        in_folder(damaged_files_are_refused),
+    };
+    ctx = eq_context_new();
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    eq_context_free(ctx);
+    return failed;
+}
