@@ -307,6 +307,16 @@ static eq_status check_writable(eq_context *ctx, const char *path, const eq_unet
         return eq_fail(ctx, EQ_BAD_USAGE, "%s: a UNet2DModel has heads of the same size at every level", path);
     if (config->cross_attention_dim > 0 && !config->mid_attention)
         return eq_fail(ctx, EQ_BAD_USAGE, "%s: a UNet2DConditionModel attends in the middle block", path);
+    int first = config->block_out_channels[0];
+    if ((config->conv_in_channels && config->conv_in_channels != first) ||
+        (config->time_channels && config->time_channels != first))
+        return eq_fail(ctx, EQ_BAD_USAGE, "%s: a %s begins with the channels of its first level", path,
+                       config->cross_attention_dim > 0 ? "UNet2DConditionModel" : "UNet2DModel");
+    if (config->resample_blocks || config->num_class_embeds)
+        return eq_fail(ctx, EQ_BAD_USAGE,
+                       "%s: residual blocks that change the size, and class labels, are not written as diffusers' "
+                       "configurations",
+                       path);
     return EQ_OK;
 }
 

@@ -89,6 +89,25 @@ static void configurations_survive(void **state)
     free(path);
 }
 
+/* Networks that diffusers' classes cannot be are not written as something else. */
+static void what_cannot_be_written(void **state)
+{
+    char *path = eq_path_join(*state, "config.json");
+    eq_unet_config config = parse(sd1_text);
+    config.time_channels = 128;
+    assert_fails(eq_unet_config_write(ctx, path, &config), EQ_BAD_USAGE, "begins with the channels");
+    config.time_channels = config.conv_in_channels = config.block_out_channels[0];
+    assert_ok(eq_unet_config_write(ctx, path, &config));
+    config.resample_blocks = true;
+    assert_fails(eq_unet_config_write(ctx, path, &config), EQ_BAD_USAGE, "residual blocks that change the size");
+    config = tiny_unet();
+    config.down_attention[0] = true; /* one head of 8 channels beside two of 8: the same size */
+    assert_ok(eq_unet_config_write(ctx, path, &config));
+    config.heads[0] = 2;
+    assert_fails(eq_unet_config_write(ctx, path, &config), EQ_BAD_USAGE, "heads of the same size");
+    free(path);
+}
+
 /* A file that has the network's tensors under latent diffusion's names; their numbers are never read. */
 static void make_single_file(const eq_params *params, const eq_name_map *map, eq_tensor_file *file)
 {
@@ -338,6 +357,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sizes_are_the_published_ones),
         cmocka_unit_test_setup_teardown(configurations_survive, temporary_setup, temporary_teardown),
+        cmocka_unit_test_setup_teardown(what_cannot_be_written, temporary_setup, temporary_teardown),
         cmocka_unit_test(single_files_are_recognised),
         cmocka_unit_test(names_of_single_files),
         cmocka_unit_test(wrong_configurations),
