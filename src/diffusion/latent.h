@@ -7,7 +7,8 @@
 
 /* A codec runs one image at a time and keeps the programs of the last size it was asked for. Pictures whose decoder
  * would need more memory than allowed are decoded in tiles: the coarse levels, with the attention, see the whole
- * picture; the fine ones run over overlapping tiles, whose norms use statistics gathered from all tiles before. */
+ * picture; the fine ones run over overlapping tiles, several times, until their norms' statistics are those of the
+ * picture. The result is that of the whole, but for a small part of a step of 255. */
 typedef struct eq_latent_codec eq_latent_codec;
 
 typedef struct eq_latent_options {
@@ -35,10 +36,11 @@ eq_status eq_latent_moments(eq_latent_codec *codec, const float *images, int64_t
 eq_status eq_latent_encode(eq_latent_codec *codec, const float *images, int64_t n, int64_t h, int64_t w,
                            const uint64_t *seed, int64_t first, float *latents);
 
-/* How the last decode ran: what it planned for activations, and in how many tiles (1: whole). */
+/* How the last decode ran: what it planned for activations, and in how many tiles (1: whole) and sweeps over them. */
 typedef struct eq_latent_use {
     size_t arena_bytes, packed_bytes;
-    int tiles, cut;
+    int tiles, sweeps;
+    int cut; /* up blocks that saw the whole picture */
 } eq_latent_use;
 eq_latent_use eq_latent_codec_use(const eq_latent_codec *codec);
 

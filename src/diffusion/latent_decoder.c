@@ -1,8 +1,10 @@
 /* Tiles. The decoder's convolutions look a few pixels far, so a tile with a margin as wide as they reach gives in its
  * core what the whole picture would, were it not for the attention and the group norms, which see everything. The
  * attention is at the coarsest level, where memory is small: that part runs whole. The norms of the fine part take
- * two passes over the tiles: in the first each tile normalises by itself and the statistics of all tiles are put
- * together; in the second all use those. So neighbours agree where they meet, and need no blending. */
+ * sweeps over all tiles. In the first each tile normalises by its own core, and the statistics of all cores are put
+ * together to those of the picture. From then on all tiles use these, and what the norms see corrects them: each norm
+ * is exact once those before it were, and near enough after four sweeps or so. As all tiles use the same
+ * statistics, neighbours agree where they meet, and need no blending. */
 #include "diffusion/latent_decoder.h"
 
 #include <math.h>
@@ -10,7 +12,9 @@
 
 #include "tensor/plan.h"
 
-enum { OBSERVE = 0, RENDER = 1 }; /* stages of the fine program */
+enum { FIRST_SWEEP = 0, NEXT_SWEEP = 1 }; /* stages of the fine program */
+enum { MAX_SWEEPS = 8 };
+static const double settled = 0.005; /* of a norm's deviation: what statistics may still move when sweeps end */
 
 /* Tiles along one side of the coarse picture: evenly spread, overlapping by at least twice the reach. */
 typedef struct axis {
@@ -28,10 +32,17 @@ struct eq_latent_decoder {
     eq_program *fine;            /* with one tile: NULL */
     eq_value z, features, image; /* of the coarse program; image: of the whole decoder */
     eq_value tile, tile_image;   /* of the fine program */
-    eq_norm_list observed, given;
-    double *moments;   /* [norms, groups, 2] sums over tiles of mean and mean square */
-    float *statistics; /* [norms, groups, 2] mean and 1 / std of the whole picture */
+    int sweeps;                  /* that the last picture took */
+    eq_norm_list norms[2];       /* of its stages */
+    double *moments;             /* [norms, groups, 2] sums over tiles of mean and mean square */
+    float *statistics;           /* [norms, groups, 2] mean and 1 / std of the whole picture */
 };
+
+/* Norms of the fine program times their groups: pairs of mean and deviation. */
+static size_t norm_pairs(const eq_latent_decoder *d)
+{
+    return (size_t)d->norms[0].count * (size_t)d->config.norm_num_groups;
+}
 
 /* --- the networks --- */
 
@@ -59,7 +70,7 @@ static eq_graph *coarse_graph(eq_latent_decoder *d, eq_params *params)
     return g;
 }
 
-/* The fine part twice, sharing one arena: with norms that tell their statistics, then with norms that are told. */
+/* The fine part twice, sharing one arena: with norms that use what they see, then with norms that are told. */
 static eq_graph *fine_graph(eq_latent_decoder *d, eq_params *params)
 {
     eq_graph *g = eq_graph_new(d->ctx, d->dtype);
@@ -67,12 +78,12 @@ static eq_graph *fine_graph(eq_latent_decoder *d, eq_params *params)
         return NULL;
     eq_builder b = {g, params};
     int channels = d->config.block_out_channels[d->config.levels - d->cut];
-    d->observed = (eq_norm_list){0};
-    d->given = (eq_norm_list){.given = true};
+    d->norms[FIRST_SWEEP] = (eq_norm_list){0};
+    d->norms[NEXT_SWEEP] = (eq_norm_list){.given = true};
     d->tile = eq_graph_input(g, "tile", d->dtype, eq_shape_of(1, d->rows.tile, d->columns.tile, channels));
-    eq_vae_decode_fine(&b, &d->config, d->tile, d->cut, &d->observed);
+    eq_vae_decode_fine(&b, &d->config, d->tile, d->cut, &d->norms[FIRST_SWEEP]);
     eq_graph_next_stage(g);
-    d->tile_image = eq_vae_decode_fine(&b, &d->config, d->tile, d->cut, &d->given);
+    d->tile_image = eq_vae_decode_fine(&b, &d->config, d->tile, d->cut, &d->norms[NEXT_SWEEP]);
     eq_graph_output(g, d->tile_image, "image");
     return g;
 }
@@ -129,22 +140,20 @@ static int64_t core_start(const axis *a, int64_t i)
 /* More and more tiles until one fits, but none smaller than twice its margins. */
 static eq_status choose_tiles(eq_latent_decoder *d, eq_params *params, size_t limit)
 {
-    int64_t scale = (int64_t)1 << (d->cut - 1), reach = eq_vae_decode_reach(&d->config, d->cut);
-    int64_t rows = 1, columns = 1;
+    int64_t scale = (int64_t)1 << (d->cut - 1), reach = eq_vae_decode_reach(&d->config, d->cut), least = 4 * reach;
+    d->rows = axis_of(d->h * scale, 1, reach);
+    d->columns = axis_of(d->w * scale, 1, reach);
     for (;;) {
         size_t bytes = 0;
-        d->rows = axis_of(d->h * scale, rows, reach);
-        d->columns = axis_of(d->w * scale, columns, reach);
         EQ_TRY(planned_bytes(d, params, fine_graph, &bytes));
-        bool by_rows = d->rows.tile >= d->columns.tile;
-        int64_t next =
-            by_rows ? axis_of(d->rows.size, rows + 1, reach).tile : axis_of(d->columns.size, columns + 1, reach).tile;
-        if (bytes <= limit || next < 4 * reach)
+        axis rows = axis_of(d->rows.size, d->rows.count + 1, reach);
+        axis columns = axis_of(d->columns.size, d->columns.count + 1, reach);
+        if (bytes <= limit || (rows.tile < least && columns.tile < least))
             return EQ_OK;
-        if (by_rows)
-            rows++;
+        if (columns.tile < least || (rows.tile >= least && d->rows.tile >= d->columns.tile))
+            d->rows = rows;
         else
-            columns++;
+            d->columns = columns;
     }
 }
 
@@ -175,7 +184,7 @@ static eq_status prepare(eq_latent_decoder *d, eq_params *params, const eq_laten
     }
     EQ_TRY(compile(d, params, coarse_graph, options->backend, &d->coarse));
     EQ_TRY(compile(d, params, fine_graph, options->backend, &d->fine));
-    size_t numbers = (size_t)d->observed.count * (size_t)d->config.norm_num_groups * 2;
+    size_t numbers = 2 * norm_pairs(d);
     d->moments = calloc(numbers, sizeof *d->moments);
     d->statistics = calloc(numbers, sizeof *d->statistics);
     return d->moments && d->statistics ? EQ_OK : eq_fail_memory(d->ctx, "a decoder");
@@ -215,82 +224,113 @@ void eq_latent_decoder_free(eq_latent_decoder *d)
 
 /* --- running --- */
 
+/* The pixels that a tile answers for, in the coarse picture. */
+typedef struct tile_core {
+    int64_t top, left, bottom, right;
+} tile_core;
+
+static tile_core core_of(const eq_latent_decoder *d, int64_t row, int64_t column)
+{
+    return (tile_core){core_start(&d->rows, row), core_start(&d->columns, column), core_start(&d->rows, row + 1),
+                       core_start(&d->columns, column + 1)};
+}
+
 /* Copies the tile's part of the features, with its margins, into the fine program. */
-static void fill_tile(eq_latent_decoder *d, int64_t row, int64_t column)
+static void fill_features(eq_latent_decoder *d, int64_t top, int64_t left)
 {
     const eq_shape *shape = eq_shape_at(eq_program_graph(d->coarse), d->features);
     size_t pixel = (size_t)shape->dim[3] * eq_dtype_size(d->dtype);
     size_t line = (size_t)d->columns.tile * pixel;
     const char *features = eq_program_data(d->coarse, d->features);
     char *tile = eq_program_data(d->fine, d->tile);
-    int64_t top = tile_start(&d->rows, row), left = tile_start(&d->columns, column);
     for (int64_t y = 0; y < d->rows.tile; y++)
         memcpy(tile + (size_t)y * line, features + (size_t)((top + y) * d->columns.size + left) * pixel, line);
 }
 
-/* Adds the tile's statistics, by the share of the picture that its core is. */
-static void add_moments(eq_latent_decoder *d, double share)
+/* All inputs of one tile's run. */
+static void fill_tile(eq_latent_decoder *d, const eq_norm_list *norms, int64_t row, int64_t column)
+{
+    const eq_graph *graph = eq_program_graph(d->fine);
+    int64_t top = tile_start(&d->rows, row), left = tile_start(&d->columns, column);
+    tile_core core = core_of(d, row, column);
+    size_t numbers = 2 * (size_t)d->config.norm_num_groups;
+    fill_features(d, top, left);
+    for (int k = 0; k < norms->count; k++) {
+        const eq_value_info *seen = eq_info(graph, norms->seen[k]);
+        int64_t scale = eq_shape_at(graph, graph->nodes[seen->node].in[0])->dim[1] / d->rows.tile;
+        int32_t *window = eq_program_data(d->fine, norms->window[k]);
+        window[0] = (int32_t)((core.top - top) * scale);
+        window[1] = (int32_t)((core.left - left) * scale);
+        window[2] = (int32_t)((core.bottom - top) * scale);
+        window[3] = (int32_t)((core.right - left) * scale);
+        if (norms->given)
+            memcpy(eq_program_data(d->fine, norms->used[k]), d->statistics + (size_t)k * numbers,
+                   numbers * sizeof(float));
+    }
+}
+
+/* Adds what the tile's norms saw of its core, by the share of the picture that this is. */
+static void add_moments(eq_latent_decoder *d, const eq_norm_list *norms, double share)
 {
     int groups = d->config.norm_num_groups;
-    for (int k = 0; k < d->observed.count; k++) {
-        const float *stats = eq_program_data(d->fine, d->observed.stats[k]);
+    for (int k = 0; k < norms->count; k++) {
+        const float *seen = eq_program_data(d->fine, norms->seen[k]);
         double *sums = d->moments + (size_t)k * (size_t)groups * 2;
         for (int g = 0; g < groups; g++) {
-            double mean = stats[2 * g], inverse = stats[2 * g + 1];
+            double mean = seen[2 * g], inverse = seen[2 * g + 1];
             sums[2 * g] += share * mean;
-            sums[2 * g + 1] += share * (1 / (inverse * inverse) - (double)d->observed.epsilon + mean * mean);
+            sums[2 * g + 1] += share * (1 / (inverse * inverse) - (double)norms->epsilon + mean * mean);
         }
     }
 }
 
-static eq_status observe(eq_latent_decoder *d)
+/* The picture's statistics from the sums over its tiles. Returns how far they moved from those before, the farthest,
+ * in deviations. */
+static double finish_statistics(eq_latent_decoder *d)
 {
-    size_t pairs = (size_t)d->observed.count * (size_t)d->config.norm_num_groups;
-    memset(d->moments, 0, 2 * pairs * sizeof *d->moments);
-    for (int64_t row = 0; row < d->rows.count; row++)
-        for (int64_t column = 0; column < d->columns.count; column++) {
-            int64_t height = core_start(&d->rows, row + 1) - core_start(&d->rows, row);
-            int64_t width = core_start(&d->columns, column + 1) - core_start(&d->columns, column);
-            fill_tile(d, row, column);
-            EQ_TRY(eq_program_run_stage(d->fine, OBSERVE));
-            add_moments(d, (double)(height * width) / (double)(d->rows.size * d->columns.size));
-        }
-    for (size_t i = 0; i < pairs; i++) {
+    double farthest = 0;
+    for (size_t i = 0; i < norm_pairs(d); i++) {
         double mean = d->moments[2 * i], variance = fmax(d->moments[2 * i + 1] - mean * mean, 0.0);
+        double inverse = 1 / sqrt(variance + (double)d->norms[0].epsilon);
+        farthest = fmax(farthest, fabs(mean - (double)d->statistics[2 * i]) * inverse);
+        farthest = fmax(farthest, fabs((double)d->statistics[2 * i + 1] / inverse - 1));
         d->statistics[2 * i] = (float)mean;
-        d->statistics[2 * i + 1] = (float)(1 / sqrt(variance + (double)d->observed.epsilon));
+        d->statistics[2 * i + 1] = (float)inverse;
     }
-    return EQ_OK;
+    return farthest;
 }
 
 /* Copies the tile's core into the picture. */
 static void write_core(eq_latent_decoder *d, int64_t row, int64_t column, float *image)
 {
     int64_t scale = (int64_t)1 << (d->config.levels - d->cut), channels = d->config.out_channels;
-    int64_t top = core_start(&d->rows, row), bottom = core_start(&d->rows, row + 1);
-    int64_t left = core_start(&d->columns, column), right = core_start(&d->columns, column + 1);
-    int64_t tile_left = left - tile_start(&d->columns, column);
+    tile_core core = core_of(d, row, column);
+    int64_t top = tile_start(&d->rows, row) * scale, left = core.left - tile_start(&d->columns, column);
     const float *tile = eq_program_data(d->fine, d->tile_image);
-    size_t line = (size_t)((right - left) * scale * channels) * sizeof(float);
-    for (int64_t y = top * scale; y < bottom * scale; y++) {
-        int64_t tile_y = y - tile_start(&d->rows, row) * scale;
-        memcpy(image + (y * d->columns.size + left) * scale * channels,
-               tile + (tile_y * d->columns.tile + tile_left) * scale * channels, line);
-    }
+    size_t line = (size_t)((core.right - core.left) * scale * channels) * sizeof(float);
+    for (int64_t y = core.top * scale; y < core.bottom * scale; y++)
+        memcpy(image + (y * d->columns.size + core.left) * scale * channels,
+               tile + ((y - top) * d->columns.tile + left) * scale * channels, line);
 }
 
-static eq_status render(eq_latent_decoder *d, float *image)
+/* Runs all tiles; from the second sweep on with the statistics of the sweep before, which move by `moved`. */
+static eq_status sweep(eq_latent_decoder *d, int stage, float *image, double *moved)
 {
-    size_t numbers = 2 * (size_t)d->config.norm_num_groups;
+    const eq_norm_list *norms = &d->norms[stage];
+    memset(d->moments, 0, 2 * norm_pairs(d) * sizeof *d->moments);
     for (int64_t row = 0; row < d->rows.count; row++)
         for (int64_t column = 0; column < d->columns.count; column++) {
-            fill_tile(d, row, column);
-            for (int k = 0; k < d->given.count; k++)
-                memcpy(eq_program_data(d->fine, d->given.stats[k]), d->statistics + (size_t)k * numbers,
-                       numbers * sizeof(float));
-            EQ_TRY(eq_program_run_stage(d->fine, RENDER));
-            write_core(d, row, column, image);
+            if (eq_cancelled(d->ctx))
+                return eq_fail(d->ctx, EQ_CANCELLED, "cancelled");
+            fill_tile(d, norms, row, column);
+            EQ_TRY(eq_program_run_stage(d->fine, stage));
+            tile_core core = core_of(d, row, column);
+            int64_t pixels = (core.bottom - core.top) * (core.right - core.left);
+            add_moments(d, norms, (double)pixels / (double)(d->rows.size * d->columns.size));
+            if (stage == NEXT_SWEEP)
+                write_core(d, row, column, image);
         }
+    *moved = finish_statistics(d);
     return EQ_OK;
 }
 
@@ -306,13 +346,19 @@ eq_status eq_latent_decoder_run(eq_latent_decoder *d, const float *latent, float
         memcpy(image, eq_program_data(d->coarse, d->image), (size_t)eq_shape_count(shape) * sizeof(float));
         return EQ_OK;
     }
-    EQ_TRY(observe(d));
-    return render(d, image);
+    double moved = 0;
+    EQ_TRY(sweep(d, FIRST_SWEEP, image, &moved));
+    d->sweeps = 1;
+    do {
+        EQ_TRY(sweep(d, NEXT_SWEEP, image, &moved));
+        d->sweeps++;
+    } while (moved > settled && d->sweeps < MAX_SWEEPS);
+    return EQ_OK;
 }
 
 eq_latent_use eq_latent_decoder_use(const eq_latent_decoder *d)
 {
-    eq_latent_use use = {.tiles = (int)(d->rows.count * d->columns.count), .cut = d->cut};
+    eq_latent_use use = {.tiles = (int)(d->rows.count * d->columns.count), .cut = d->cut, .sweeps = d->sweeps};
     const eq_program *programs[] = {d->coarse, d->fine};
     for (int i = 0; i < 2; i++) {
         if (!programs[i])

@@ -2,35 +2,32 @@
 
 #include <math.h>
 
-/* A norm whose statistics the caller fills in. x: [n, ..., c] */
-static eq_value given_norm(const eq_builder *b, const eq_block_style *style, eq_value x, eq_value shift,
-                           eq_activation activation, const char *prefix)
-{
-    eq_graph *g = b->graph;
-    eq_shape shape = eq_shape_of(eq_channels(b, x));
-    eq_value stats = eq_graph_input(g, eq_prefix_format("%s.statistics", prefix).text, EQ_F32,
-                                    eq_shape_of(eq_shape_at(g, x)->dim[0], style->norm_groups, 2));
-    eq_value gamma = eq_params_value(b->params, g, shape, EQ_INIT_ONES, 1, "%s.weight", prefix);
-    eq_value beta = eq_params_value(b->params, g, shape, EQ_INIT_ZEROS, 1, "%s.bias", prefix);
-    style->norms->stats[style->norms->count++] = stats;
-    return eq_group_norm_given(g, x, gamma, beta, shift, stats, style->norm_groups, activation);
-}
-
 eq_value eq_block_norm(const eq_builder *b, const eq_block_style *style, eq_value x, eq_value shift,
                        eq_activation activation, const char *prefix)
 {
+    eq_graph *g = b->graph;
     eq_norm_list *norms = style->norms;
+    int groups = style->norm_groups;
+    if (!norms)
+        return eq_layer_group_norm(b, x, shift, groups, style->norm_eps, activation, prefix);
     if (x == EQ_NONE)
         return EQ_NONE;
-    if (norms && norms->given)
-        return given_norm(b, style, x, shift, activation, prefix);
-    eq_value y = eq_layer_group_norm(b, x, shift, style->norm_groups, style->norm_eps, activation, prefix);
-    if (norms && y != EQ_NONE) {
-        eq_value stats = y + 1; /* the norm's second output */
-        eq_graph_output(b->graph, stats, eq_prefix_format("%s.statistics", prefix).text);
-        norms->stats[norms->count++] = stats;
-        norms->epsilon = style->norm_eps;
-    }
+    eq_shape shape = eq_shape_of(eq_channels(b, x)), stats = eq_shape_of(eq_shape_at(g, x)->dim[0], groups, 2);
+    eq_value gamma = eq_params_value(b->params, g, shape, EQ_INIT_ONES, 1, "%s.weight", prefix);
+    eq_value beta = eq_params_value(b->params, g, shape, EQ_INIT_ZEROS, 1, "%s.bias", prefix);
+    eq_value window = eq_graph_input(g, eq_prefix_format("%s.window", prefix).text, EQ_I32, eq_shape_of(4));
+    eq_value used = EQ_NONE;
+    if (norms->given)
+        used = eq_graph_input(g, eq_prefix_format("%s.used", prefix).text, EQ_F32, stats);
+    eq_value y = eq_group_norm_tile(g, x, gamma, beta, shift, used, window, groups, style->norm_eps, activation);
+    if (y == EQ_NONE)
+        return EQ_NONE;
+    eq_value seen = y + 1; /* the norm's second output */
+    eq_graph_output(g, seen, eq_prefix_format("%s.seen", prefix).text);
+    norms->epsilon = style->norm_eps;
+    norms->window[norms->count] = window;
+    norms->used[norms->count] = used;
+    norms->seen[norms->count++] = seen;
     return y;
 }
 

@@ -7,10 +7,12 @@
 /* For networks that are run in tiles: the statistics of their norms, in the order of the description. */
 enum { EQ_MAX_NORMS = 160 }; /* more than 8 levels of 9 residual blocks have */
 typedef struct eq_norm_list {
-    bool given; /* they are inputs, which the caller fills; otherwise outputs: those of what the norms see */
+    bool given; /* they use statistics that the caller fills in, rather than those of the window */
     int count;
-    float epsilon;                /* of the norms: std is sqrt(variance + epsilon) */
-    eq_value stats[EQ_MAX_NORMS]; /* [n, groups, 2] f32: mean, 1 / std */
+    float epsilon;                 /* of the norms: std is sqrt(variance + epsilon) */
+    eq_value window[EQ_MAX_NORMS]; /* inputs [4] i32, as in eq_group_norm_tile */
+    eq_value seen[EQ_MAX_NORMS];   /* outputs [n, groups, 2] f32: mean, 1 / std of the window */
+    eq_value used[EQ_MAX_NORMS];   /* inputs, like these, where they are given, else EQ_NONE */
 } eq_norm_list;
 
 /* What all blocks of a network have in common. */

@@ -20,6 +20,8 @@ typedef struct eq_vae_config {
 
 /* Reads vae/config.json; EQ_BAD_INPUT names the key that is wrong or that the network does not know. */
 eq_status eq_vae_config_read(eq_context *ctx, const char *path, eq_vae_config *out);
+/* The same from memory; `name` stands for the file in messages. */
+eq_status eq_vae_config_parse(eq_context *ctx, const char *text, size_t size, const char *name, eq_vae_config *out);
 /* Checks ranges and divisibility; the message names the field. `file` is named in it. */
 eq_status eq_vae_check(eq_context *ctx, const eq_vae_config *config, const char *file);
 

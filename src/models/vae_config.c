@@ -82,12 +82,26 @@ static eq_status read_config(eq_context *ctx, const eq_json *json, eq_vae_config
     return eq_vae_check(ctx, out, json->where);
 }
 
+/* Closes the document. */
+static eq_status read_and_close(eq_context *ctx, eq_json *json, eq_vae_config *out)
+{
+    eq_status status = read_config(ctx, json, out);
+    eq_json_close(json);
+    return status;
+}
+
 eq_status eq_vae_config_read(eq_context *ctx, const char *path, eq_vae_config *out)
 {
     *out = (eq_vae_config){0};
     eq_json json;
     EQ_TRY(eq_json_read(ctx, path, &json));
-    eq_status status = read_config(ctx, &json, out);
-    eq_json_close(&json);
-    return status;
+    return read_and_close(ctx, &json, out);
+}
+
+eq_status eq_vae_config_parse(eq_context *ctx, const char *text, size_t size, const char *name, eq_vae_config *out)
+{
+    *out = (eq_vae_config){0};
+    eq_json json;
+    EQ_TRY(eq_json_parse(ctx, text, size, name, &json));
+    return read_and_close(ctx, &json, out);
 }

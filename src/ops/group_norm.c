@@ -22,7 +22,7 @@ static eq_status check_groups(eq_graph *graph, const eq_node *node, int input, i
     return EQ_OK;
 }
 
-/* inputs: x, gamma, beta, shift, and maybe statistics to use in place of x's own; outputs: y, stats */
+/* inputs: x, gamma, beta, shift; of a tile also stats, window; outputs: y, stats */
 static eq_status infer(eq_graph *graph, eq_node *node)
 {
     const eq_value_info *x = eq_info(graph, node->in[0]);
@@ -34,8 +34,11 @@ static eq_status infer(eq_graph *graph, eq_node *node)
     EQ_TRY(eq_check_dtype(graph, node, 3, "shift", x->dtype));
     EQ_TRY(eq_check_shape(graph, node, 3, "shift", eq_shape_of(x->shape.dim[0], channels)));
     if (node->inputs > 4) {
+        EQ_TRY(eq_check_rank(graph, node, 0, "x", 4, 4));
         EQ_TRY(eq_check_dtype(graph, node, 4, "stats", EQ_F32));
         EQ_TRY(eq_check_shape(graph, node, 4, "stats", stats));
+        EQ_TRY(eq_check_dtype(graph, node, 5, "window", EQ_I32));
+        EQ_TRY(eq_check_shape(graph, node, 5, "window", eq_shape_of(4)));
     }
     eq_node_output(graph, node, 0, x->dtype, x->shape);
     eq_node_output(graph, node, 1, EQ_F32, stats);
@@ -47,7 +50,7 @@ static void backward(eq_graph *graph, const eq_node *node, const eq_value *dout,
     eq_value x = node->in[0], gamma = node->in[1], beta = node->in[2], shift = node->in[3], stats = node->out[1];
     int outputs = shift == EQ_NONE ? 3 : 4;
     if (node->inputs > 4) {
-        eq_graph_fail(graph, node, "no gradient through a norm with given statistics");
+        eq_graph_fail(graph, node, "a tile's norm has no gradient");
         return;
     }
     eq_value dx = eq_graph_add(graph, &eq_op_group_norm_grad, 6, (eq_value[]){dout[0], x, gamma, beta, shift, stats},
@@ -89,9 +92,9 @@ eq_value eq_group_norm(eq_graph *g, eq_value x, eq_value gamma, eq_value beta, e
                         &(eq_attr){.groups = groups, .epsilon = epsilon, .activation = activation});
 }
 
-eq_value eq_group_norm_given(eq_graph *g, eq_value x, eq_value gamma, eq_value beta, eq_value shift, eq_value stats,
-                             int groups, eq_activation activation)
+eq_value eq_group_norm_tile(eq_graph *g, eq_value x, eq_value gamma, eq_value beta, eq_value shift, eq_value stats,
+                            eq_value window, int groups, float epsilon, eq_activation activation)
 {
-    return eq_graph_add(g, &eq_op_group_norm, 5, (eq_value[]){x, gamma, beta, shift, stats}, 2,
-                        &(eq_attr){.groups = groups, .activation = activation});
+    return eq_graph_add(g, &eq_op_group_norm, 6, (eq_value[]){x, gamma, beta, shift, stats, window}, 2,
+                        &(eq_attr){.groups = groups, .epsilon = epsilon, .activation = activation});
 }

@@ -33,10 +33,11 @@ eq_value eq_attention(eq_graph *g, eq_value q, eq_value k, eq_value v, int heads
  * timestep embedding of a residual block). activation: EQ_ACT_NONE or EQ_ACT_SILU, applied last. -> like x */
 eq_value eq_group_norm(eq_graph *g, eq_value x, eq_value gamma, eq_value beta, eq_value shift, int groups,
                        float epsilon, eq_activation activation);
-/* The same with statistics from elsewhere, as for a part of a picture. stats: [n, groups, 2] f32: mean and 1 / std, as
- * eq_group_norm's second output. Not differentiable. */
-eq_value eq_group_norm_given(eq_graph *g, eq_value x, eq_value gamma, eq_value beta, eq_value shift, eq_value stats,
-                             int groups, eq_activation activation);
+/* The same for x [n, h, w, c] that is a tile of a larger picture. Of x itself only `window`, [4] i32: top, left,
+ * bottom, right, within x and not empty, counts for the statistics, which are the second output: [n, groups, 2] f32,
+ * mean and 1 / std. `stats`, like these, optional, is used in their place. Not differentiable. */
+eq_value eq_group_norm_tile(eq_graph *g, eq_value x, eq_value gamma, eq_value beta, eq_value shift, eq_value stats,
+                            eq_value window, int groups, float epsilon, eq_activation activation);
 
 /* x: [..., c]; gamma, beta: [c]. -> like x */
 eq_value eq_layer_norm(eq_graph *g, eq_value x, eq_value gamma, eq_value beta, float epsilon);

@@ -38,12 +38,13 @@ typedef enum op_role {
     OP_F32,        /* float32 whatever the graph's dtype, with a gradient */
     OP_CONSTANT,   /* the same without one */
     OP_INDEX,      /* int32 in lowest..below-1 */
+    OP_RISING,     /* int32: first, first + step, ... */
 } op_role;
 
 typedef struct op_input {
     op_role role;
     eq_shape shape;
-    int lowest, below;
+    int lowest, below; /* or first and step */
 } op_input;
 
 /* clang-format off */
@@ -53,6 +54,7 @@ typedef struct op_input {
 #define FLOATS(...) {OP_F32, eq_shape_of(__VA_ARGS__), 0, 0}
 #define CONSTANT(...) {OP_CONSTANT, eq_shape_of(__VA_ARGS__), 0, 0}
 #define INDEX(lowest, below, ...) {OP_INDEX, eq_shape_of(__VA_ARGS__), lowest, below}
+#define RISING(first, step, ...) {OP_RISING, eq_shape_of(__VA_ARGS__), first, step}
 #define ABSENT {0}
 /* clang-format on */
 
@@ -112,7 +114,9 @@ static inline eq_tensor op_random(const op_input *input, eq_dtype dtype, int str
         return tensor;
     }
     for (int64_t i = 0; i < count; i++)
-        if (dtype == EQ_I32)
+        if (input->role == OP_RISING)
+            ((int32_t *)tensor.data)[i] = input->lowest + (int)i * input->below;
+        else if (dtype == EQ_I32)
             ((int32_t *)tensor.data)[i] =
                 input->lowest + (int)eq_rng_below(&rng, (uint32_t)(input->below - input->lowest));
         else
@@ -141,10 +145,10 @@ static inline void op_open(op_fixture *f, const op_case *c, eq_dtype dtype, eq_d
         if (input->role == OP_ABSENT)
             continue;
         bool activation = input->role == OP_ACTIVATION || input->role == OP_SPREAD;
-        eq_dtype own = activation                ? dtype
-                       : input->role == OP_PARAM ? param_dtype
-                       : input->role == OP_INDEX ? EQ_I32
-                                                 : EQ_F32;
+        eq_dtype own = activation                                            ? dtype
+                       : input->role == OP_PARAM                             ? param_dtype
+                       : input->role == OP_INDEX || input->role == OP_RISING ? EQ_I32
+                                                                             : EQ_F32;
         f->tensor[i] = op_random(input, own, i);
         f->in[i] = input->role == OP_PARAM ? eq_graph_param(f->graph, "parameter", &f->tensor[i], true)
                                            : eq_graph_input(f->graph, "input", own, input->shape);

@@ -6,9 +6,10 @@ static eq_value build_group(eq_graph *graph, const eq_value *in, const eq_attr *
     return eq_group_norm(graph, in[0], in[1], in[2], in[3], attr->groups, attr->epsilon, attr->activation);
 }
 
-static eq_value build_given(eq_graph *graph, const eq_value *in, const eq_attr *attr)
+static eq_value build_tile(eq_graph *graph, const eq_value *in, const eq_attr *attr)
 {
-    return eq_group_norm_given(graph, in[0], in[1], in[2], in[3], in[4], attr->groups, attr->activation);
+    return eq_group_norm_tile(graph, in[0], in[1], in[2], in[3], in[4], in[5], attr->groups, attr->epsilon,
+                              attr->activation);
 }
 
 static eq_value build_layer(eq_graph *graph, const eq_value *in, const eq_attr *attr)
@@ -42,25 +43,42 @@ static void group_kernels_agree_and_gradients_hold(void **state)
     OP_CHECK(cases);
 }
 
-static void given_statistics_are_used(void **state)
+static void tiles_use_a_window_or_what_is_given(void **state)
 {
-    const eq_attr three = {.groups = 3}, silu = {.groups = 3, .activation = EQ_ACT_SILU};
+    const eq_attr three = {.groups = 3, .epsilon = 1e-5f};
+    const eq_attr silu = {.groups = 3, .epsilon = 1e-5f, .activation = EQ_ACT_SILU};
+    const op_input x = ACTIVATION(2, 5, 3, 21);
     const op_case cases[] = {
-        {"given", build_given, three, {ACTIVATION(2, 3, 5, 6), PARAM(6), PARAM(6), ABSENT, CONSTANT(2, 3, 2)}},
-        {"given, all",
-         build_given,
+        {"given", build_tile, three, {ACTIVATION(2, 3, 5, 6), PARAM(6), PARAM(6), ABSENT, CONSTANT(2, 3, 2)}},
+        {"given, all", build_tile, silu, {x, PARAM(21), PARAM(21), ACTIVATION(2, 21), CONSTANT(2, 3, 2)}},
+        {"window", build_tile, three, {x, PARAM(21), PARAM(21), ABSENT, ABSENT, RISING(1, 1, 4)}},
+        {"window, all",
+         build_tile,
          silu,
-         {ACTIVATION(2, 5, 3, 21), PARAM(21), PARAM(21), ACTIVATION(2, 21), CONSTANT(2, 3, 2)}},
+         {ACTIVATION(2, 30, 41, 6), PARAM(6), PARAM(6), ACTIVATION(2, 6), ABSENT, RISING(3, 12, 4)}},
+        {"window, given",
+         build_tile,
+         three,
+         {ACTIVATION(1, 70, 90, 15), PARAM(15), PARAM(15), ABSENT, CONSTANT(1, 3, 2), RISING(0, 30, 4)}},
     };
     OP_CHECK_FORWARD(cases);
+
     /* Two groups: mean 1, 1 / std 2; mean 3, 1 / std 1. */
-    op_case c = {"", build_given, {.groups = 2}, {ACTIVATION(1, 1, 4), PARAM(4), PARAM(4), ABSENT, CONSTANT(1, 2, 2)}};
-    float y[4];
-    op_run(&c,
-           (const void *[OP_MAX_INPUTS]){(float[]){1, 2, 3, 5}, (float[]){1, 1, 1, 3}, (float[]){0, 0.5f, 0, 0}, NULL,
-                                         (float[]){1, 2, 3, 1}},
-           y);
+    const float gamma[] = {1, 1, 1, 3}, beta[] = {0, 0.5f, 0, 0};
+    op_case c = {"", build_tile, {.groups = 2}, {ACTIVATION(1, 1, 1, 4), PARAM(4), PARAM(4)}};
+    float y[12];
+    c.in[4] = (op_input)CONSTANT(1, 2, 2);
+    op_run(&c, (const void *[OP_MAX_INPUTS]){(float[]){1, 2, 3, 5}, gamma, beta, NULL, (float[]){1, 2, 3, 1}}, y);
     op_assert_near(y, (float[]){0, 2.5f, 0, 6}, 4, 1e-6f);
+
+    /* Of two lines of three pixels the last two of the second: 1 and 5 have mean 3 and deviation 2. */
+    c = (op_case){"", build_tile, {.groups = 1, .epsilon = 1e-12f}, {ACTIVATION(1, 2, 3, 1), PARAM(1), PARAM(1)}};
+    c.in[5] = (op_input)INDEX(0, 1, 4);
+    op_run(&c,
+           (const void *[OP_MAX_INPUTS]){(float[]){9, 8, 7, 6, 1, 5}, (float[]){1}, (float[]){0}, NULL, NULL,
+                                         (int32_t[]){1, 1, 2, 3}},
+           y);
+    op_assert_near(y, (float[]){3, 2.5f, 2, 1.5f, -1, 1}, 6, 1e-6f);
 }
 
 static void layer_kernels_agree_and_gradients_hold(void **state)
@@ -115,8 +133,12 @@ static void faults(void **state)
                     "group_norm: beta is [1, 6], expected [6]");
     op_assert_fault(&(op_case){"", build_group, two, {x, PARAM(6), PARAM(6), ACTIVATION(6)}},
                     "group_norm: shift is [6], expected [1, 6]");
-    op_assert_fault(&(op_case){"", build_given, two, {x, PARAM(6), PARAM(6), ABSENT, CONSTANT(2, 2, 2)}},
+    op_assert_fault(&(op_case){"", build_tile, two, {x, PARAM(6), PARAM(6), ABSENT, CONSTANT(2, 2, 2)}},
                     "group_norm: stats is [2, 2, 2], expected [1, 2, 2]");
+    op_assert_fault(&(op_case){"", build_tile, two, {x, PARAM(6), PARAM(6), ABSENT, ABSENT, CONSTANT(4)}},
+                    "group_norm: window is f32, expected i32");
+    op_assert_fault(&(op_case){"", build_tile, two, {ACTIVATION(1, 9, 6), PARAM(6), PARAM(6)}},
+                    "group_norm: x is [1, 9, 6], expected 4 dimensions");
     op_assert_fault(&(op_case){"", build_group, two, {ACTIVATION(6), PARAM(6), PARAM(6)}},
                     "group_norm: x is [6], expected 2 to 5 dimensions");
     op_assert_fault(&(op_case){"", build_group, {.groups = 2, .epsilon = -1}, {x, PARAM(6), PARAM(6)}},
@@ -132,7 +154,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(group_kernels_agree_and_gradients_hold),
-        cmocka_unit_test(given_statistics_are_used),
+        cmocka_unit_test(tiles_use_a_window_or_what_is_given),
         cmocka_unit_test(layer_kernels_agree_and_gradients_hold),
         cmocka_unit_test(known_answers),
         cmocka_unit_test(faults),

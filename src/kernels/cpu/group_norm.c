@@ -159,6 +159,37 @@ static void sum_block(const eq_norm_layout *l, const void *x, int64_t rows, cons
     moments(eq_at(x, whole * l->width, l->dtype), rows % l->fold, l->c, table, l->width, out, l->dtype);
 }
 
+/* The part of an image [h, w, c] that statistics are of; all of it where there is no window. */
+typedef struct norm_part {
+    bool window;
+    int64_t top, left, bottom, right, line; /* line: w */
+    int64_t pixels;
+} norm_part;
+
+/* window: top, left, bottom, right, or NULL */
+static norm_part part_of(const eq_norm_layout *l, const eq_shape *shape, const int32_t *window)
+{
+    if (!window)
+        return (norm_part){.pixels = l->rows};
+    int64_t h = shape->dim[1], w = shape->dim[2];
+    int64_t top = window[0] > 0 ? window[0] : 0, left = window[1] > 0 ? window[1] : 0;
+    norm_part p = {true, top, left, eq_min_i64(window[2], h), eq_min_i64(window[3], w), w, 0};
+    p.pixels = (p.bottom - p.top) * (p.right - p.left);
+    return p;
+}
+
+/* Like sum_block, of the window's lines that fall to block b. */
+static void sum_window(const eq_norm_layout *l, const norm_part *part, const void *x, int64_t b, const float *table,
+                       float *out)
+{
+    int64_t lines = part->bottom - part->top;
+    int64_t first = part->top + b * lines / l->blocks, last = part->top + (b + 1) * lines / l->blocks;
+    memset(out, 0, (size_t)(2 * l->width) * sizeof(float));
+    for (int64_t y = first; y < last; y++)
+        moments(eq_at(x, (y * part->line + part->left) * l->c, l->dtype), part->right - part->left, l->c, table,
+                l->width, out, l->dtype);
+}
+
 static void write_block(const eq_norm_layout *l, const void *x, int64_t rows, const float *table, void *y)
 {
     int64_t whole = rows / l->fold, rest = whole * l->width;
@@ -167,10 +198,11 @@ static void write_block(const eq_norm_layout *l, const void *x, int64_t rows, co
               l->silu, l->dtype);
 }
 
-/* From the sums in the space: the mean and 1 / std of each group of x + shift into stats: [groups, 2]. */
-static void finish_statistics(const eq_norm_layout *l, eq_norm_space space, double epsilon, float *stats)
+/* From the sums over `pixels` in the space: the mean and 1 / std of each group of x + shift into stats: [groups, 2]. */
+static void finish_statistics(const eq_norm_layout *l, eq_norm_space space, int64_t pixels, double epsilon,
+                              float *stats)
 {
-    double *mean = space.total, *squares = space.total + l->c, rows = (double)l->rows;
+    double *mean = space.total, *squares = space.total + l->c, rows = (double)pixels;
     const float *pivot = space.table + PIVOT * l->width, *shift = space.table + SHIFT * l->width;
     for (int64_t k = 0; k < l->c; k++) {
         squares[k] -= mean[k] * mean[k] / rows;
@@ -203,22 +235,21 @@ static void fill_table(const eq_norm_layout *l, eq_norm_space space, const float
     eq_norm_repeat(l, factor);
 }
 
-/* given: [groups, 2] statistics to use, or NULL */
-static void forward_image(const eq_norm_layout *l, const void *x, const float *given, eq_norm_space space,
-                          double epsilon, void *y, float *stats)
+/* given: [groups, 2] statistics to use in place of stats, or NULL */
+static void forward_image(const eq_norm_layout *l, const void *x, const norm_part *part, const float *given,
+                          eq_norm_space space, double epsilon, void *y, float *stats)
 {
     int64_t step = l->block * l->c;
-    if (given) {
-        memcpy(stats, given, (size_t)(2 * l->groups) * sizeof(float));
-    } else {
 #pragma omp parallel for schedule(static) if (l->split)
-        for (int64_t b = 0; b < l->blocks; b++)
+    for (int64_t b = 0; b < l->blocks; b++)
+        if (part->window)
+            sum_window(l, part, x, b, space.table, space.partial + b * 2 * l->width);
+        else
             sum_block(l, eq_at(x, b * step, l->dtype), eq_norm_block_rows(l, b), space.table,
                       space.partial + b * 2 * l->width);
-        eq_norm_add_blocks(l, space, 2);
-        finish_statistics(l, space, epsilon, stats);
-    }
-    fill_table(l, space, stats);
+    eq_norm_add_blocks(l, space, 2);
+    finish_statistics(l, space, part->pixels, epsilon, stats);
+    fill_table(l, space, given ? given : stats);
 #pragma omp parallel for schedule(static) if (l->split)
     for (int64_t b = 0; b < l->blocks; b++)
         write_block(l, eq_at(x, b * step, l->dtype), eq_norm_block_rows(l, b), space.table,
@@ -238,7 +269,7 @@ static eq_status prepare(const eq_kernel_env *env, const eq_node *node, void **s
     return EQ_OK;
 }
 
-/* in: x, gamma, beta, shift?, given?; out: y, stats */
+/* in: x, gamma, beta, shift?, stats?, window?; out: y, stats */
 static eq_status run(const eq_kernel_env *env, const eq_node *node, void *state, void *const *in, void *const *out,
                      void *scratch)
 {
@@ -246,6 +277,7 @@ static eq_status run(const eq_kernel_env *env, const eq_node *node, void *state,
     eq_norm_layout l = eq_norm_layout_of(graph, node, node->in[0]);
     const float *given = in[4];
     float *stats = out[1];
+    norm_part part = part_of(&l, eq_shape_at(graph, node->in[0]), in[5]);
 #pragma omp parallel for schedule(static) if (!l.split)
     for (int64_t i = 0; i < l.n; i++) {
         eq_norm_space space = eq_norm_space_at(&l, scratch, i);
@@ -256,8 +288,8 @@ static eq_status run(const eq_kernel_env *env, const eq_node *node, void *state,
         /* The first pixel: sums around it lose nothing where the mean is large. */
         eq_norm_load_table(&l, space, PIVOT, graph, node->in[0], in[0], i * l.rows);
         int64_t row = 2 * i * l.groups;
-        forward_image(&l, eq_at(in[0], start, l.dtype), given ? given + row : NULL, space, (double)node->attr.epsilon,
-                      eq_at_mutable(out[0], start, l.dtype), stats + row);
+        forward_image(&l, eq_at(in[0], start, l.dtype), &part, given ? given + row : NULL, space,
+                      (double)node->attr.epsilon, eq_at_mutable(out[0], start, l.dtype), stats + row);
     }
     return EQ_OK;
 }

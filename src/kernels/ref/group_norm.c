@@ -4,6 +4,7 @@
 
 typedef struct geometry {
     int64_t n, positions, c, groups, width; /* width: channels of a group */
+    int64_t line;                           /* positions of an image's line, where x is an image */
 } geometry;
 
 static geometry geometry_of(const eq_graph *graph, const eq_node *node, eq_value x)
@@ -13,18 +14,30 @@ static geometry geometry_of(const eq_graph *graph, const eq_node *node, eq_value
     for (int d = 1; d + 1 < shape->rank; d++)
         g.positions *= shape->dim[d];
     g.width = g.c / g.groups;
+    g.line = shape->dim[shape->rank - 2];
     return g;
 }
 
-/* mean and 1/std of x + shift over group `group` of image `i`; x: [n, positions, c]; shift: [n, c] or NULL */
-static void statistics(const geometry *g, const float *x, const float *shift, int64_t i, int64_t group, float epsilon,
-                       float *stats)
+/* window: top, left, bottom, right; NULL: everything is within */
+static bool within(const geometry *g, int64_t position, const int32_t *window)
 {
-    double sum = 0, squares = 0, count = (double)(g->positions * g->width);
+    int64_t y = position / g->line, x = position % g->line;
+    return !window || (y >= window[0] && x >= window[1] && y < window[2] && x < window[3]);
+}
+
+/* mean and 1/std of x + shift over group `group` of image `i`; x: [n, positions, c]; shift: [n, c] or NULL */
+static void statistics(const geometry *g, const float *x, const float *shift, const int32_t *window, int64_t i,
+                       int64_t group, float epsilon, float *stats)
+{
+    double sum = 0, squares = 0, count = 0;
+    for (int64_t p = 0; p < g->positions; p++)
+        count += within(g, p, window) ? (double)g->width : 0;
     for (int pass = 0; pass < 2; pass++)
         for (int64_t p = 0; p < g->positions; p++)
             for (int64_t c = group * g->width; c < (group + 1) * g->width; c++) {
                 double value = (double)x[(i * g->positions + p) * g->c + c] + (shift ? shift[i * g->c + c] : 0);
+                if (!within(g, p, window))
+                    continue;
                 if (pass == 0)
                     sum += value;
                 else
@@ -34,7 +47,7 @@ static void statistics(const geometry *g, const float *x, const float *shift, in
     stats[1] = (float)(1 / sqrt(squares / count + epsilon));
 }
 
-/* in: x: [n, positions, c], gamma: [c], beta: [c], shift: [n, c], given: [n, groups, 2] or NULL;
+/* in: x: [n, positions, c], gamma: [c], beta: [c], shift: [n, c], given: [n, groups, 2], window: [4];
  * out: y, like x, stats: [n, groups, 2] */
 static eq_status run_group_norm(const eq_kernel_env *env, const eq_node *node, void *state, void *const *in,
                                 void *const *out, void *scratch)
@@ -45,11 +58,8 @@ static eq_status run_group_norm(const eq_kernel_env *env, const eq_node *node, v
 #pragma omp parallel for
     for (int64_t row = 0; row < g.n * g.groups; row++) {
         int64_t i = row / g.groups, group = row % g.groups;
-        float *s = stats + 2 * row;
-        if (given)
-            memcpy(s, given + 2 * row, 2 * sizeof(float));
-        else
-            statistics(&g, x, shift, i, group, node->attr.epsilon, s);
+        const float *s = (given ? given : stats) + 2 * row;
+        statistics(&g, x, shift, in[5], i, group, node->attr.epsilon, stats + 2 * row);
         for (int64_t p = 0; p < g.positions; p++)
             for (int64_t c = group * g.width; c < (group + 1) * g.width; c++) {
                 int64_t at = (i * g.positions + p) * g.c + c;
