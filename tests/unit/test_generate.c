@@ -14,6 +14,7 @@
 #include "io/json.h"
 #include "io/manifest.h"
 #include "run/folder.h"
+#include "run/pipeline.h"
 #include "temporary.h"
 #include "unit/tiny.h"
 
@@ -128,6 +129,58 @@ static void unguided_images_stand_alone(void **state)
     eq_generation_free(&all);
     eq_generation_free(&some);
     eq_generation_free(&other);
+}
+
+/* Guidance reaches every call of every sampler; P is recorded once a step, under the timestep where the step begins. */
+static void every_sampler_is_guided(void **state)
+{
+    static const struct {
+        const char *name;
+        int calls;
+    } cases[] = {{"ddim", 5}, {"ddpm", 5},       {"pndm", 6}, {"euler", 5}, {"euler-ancestral", 5},
+                 {"heun", 9}, {"dpmsolver++", 5}};
+    for (size_t k = 0; k < sizeof cases / sizeof cases[0]; k++) {
+        eq_generate_options options = {.count = 4, .steps = 5, .sampler = cases[k].name, .strength = 20};
+        eq_generation guided = generate(&options, &balanced);
+        assert_near(guided.unet_passes, 4 * cases[k].calls, 0);
+        for (int s = 0; s < 5; s++) {
+            const double *p = guided.mean_per_step[1] + 2 * s; /* gender's, after age's */
+            assert_near(p[0] + p[1], 1, 1e-6);
+            assert_true(s == 0 || guided.timesteps[s] < guided.timesteps[s - 1]);
+        }
+        options.method = "none";
+        eq_generation unguided = generate(&options, &balanced);
+        assert_true(most_apart(&guided, 0, &unguided, 0, 4) > 5);
+        for (int i = 0; i < 4; i++)
+            assert_true(guided.moved[i] && !unguided.moved[i]);
+        eq_generation_free(&guided);
+        eq_generation_free(&unguided);
+    }
+}
+
+static void the_models_own_sampler(void **state)
+{
+    eq_schedule_config *config = &pipeline->model.schedule.config;
+    eq_schedule_config kept = *config;
+    eq_generate_options options = {.count = 2, .steps = 4, .sampler = "model"};
+    config->scheduler = "HeunDiscreteScheduler";
+    config->sampler = "heun";
+    eq_generation own = generate(&options, &none);
+    options.sampler = "heun";
+    eq_generation named = generate(&options, &none);
+    options.sampler = NULL;
+    eq_generation standard = generate(&options, &none);
+    *config = kept;
+    options.sampler = "ddim";
+    eq_generation ddim = generate(&options, &none);
+    assert_near(own.unet_passes, 14, 0);
+    assert_int_equal(most_apart(&own, 0, &named, 0, 2), 0);
+    assert_int_equal(most_apart(&standard, 0, &ddim, 0, 2), 0);
+    assert_true(most_apart(&own, 0, &ddim, 0, 2) > 5);
+    eq_generation_free(&own);
+    eq_generation_free(&named);
+    eq_generation_free(&standard);
+    eq_generation_free(&ddim);
 }
 
 /* Method none with targets, as the baseline has it, makes the same images. */
@@ -430,6 +483,8 @@ int main(void)
         cmocka_unit_test(micro_batches_do_not_matter),
         cmocka_unit_test(threads_do_not_matter),
         cmocka_unit_test(unguided_images_stand_alone),
+        cmocka_unit_test(every_sampler_is_guided),
+        cmocka_unit_test(the_models_own_sampler),
         cmocka_unit_test(method_none_ignores_targets),
         cmocka_unit_test(coupled_groups_are_runs_of_their_own),
         cmocka_unit_test(methods_move_images),

@@ -17,6 +17,7 @@ static eq_context *ctx;
 static eq_unet_config unet;
 static eq_params *params;
 static eq_schedule schedule;
+static const eq_sampler *sampler = &eq_sampler_ddim; /* of sample() */
 
 static int setup(void **state)
 {
@@ -42,8 +43,7 @@ static eq_status sample(eq_context *c, eq_params *with, int64_t n, int64_t micro
     eq_denoiser_options options = {
         .count = n, .micro_batch = micro_batch, .height = TINY_SIDE, .width = TINY_SIDE, .dtype = EQ_F32};
     assert_ok(eq_denoiser_new(c, &unet, with, &options, &denoiser));
-    assert_ok(
-        eq_plan_new(c, &(eq_plan_options){.sampler = &eq_sampler_ddim, .steps = STEPS, .eta = eta}, &schedule, &plan));
+    assert_ok(eq_plan_new(c, &(eq_plan_options){.sampler = sampler, .steps = STEPS, .eta = eta}, &schedule, &plan));
     eq_sampling sampling = {.denoiser = denoiser,
                             .plan = &plan,
                             .n = n,
@@ -82,6 +82,21 @@ static void images_alone_and_together(void **state)
         }
     }
     free(together);
+}
+
+/* Nor do those of samplers that remember what was, or that add noise. */
+static void images_alone_and_together_whatever_the_sampler(void **state)
+{
+    float together[3 * TINY_PIXELS], alone[TINY_PIXELS];
+    for (int k = 0; eq_sampler_at(k); k++) {
+        sampler = eq_sampler_at(k);
+        assert_ok(sample(ctx, params, 3, 2, 1, NULL, together));
+        for (chosen = 0; chosen < 3; chosen++) {
+            assert_ok(sample(ctx, params, 1, 0, 1, start_at_chosen, alone));
+            assert_true(tiny_relative_error(alone, together + chosen * TINY_PIXELS, TINY_PIXELS) < 1e-5);
+        }
+    }
+    sampler = &eq_sampler_ddim;
 }
 
 static const int64_t listed[3] = {6, 0, 3};
@@ -209,6 +224,47 @@ static void hook_is_called_at_its_steps(void **state)
     assert_int_equal(last_done, 3); /* steps 0, 1, 2 were done */
 }
 
+/* A step of several calls asks at each, under the step's number and with the call's own timestep. */
+static void check_calls(const eq_sampler *of, int count, const int *steps)
+{
+    float plain[2 * TINY_PIXELS], hooked[2 * TINY_PIXELS];
+    eq_plan plan;
+    sampler = of;
+    assert_ok(eq_plan_new(ctx, &(eq_plan_options){.sampler = of, .steps = STEPS}, &schedule, &plan));
+    assert_ok(sample(ctx, params, 2, 1, 0, NULL, plain));
+    watching = (watcher){.fail_at = -1};
+    last_done = 0;
+    assert_ok(sample(ctx, params, 2, 1, 0, hook, hooked));
+    assert_int_equal(last_done, STEPS);
+    assert_int_equal(watching.active_calls, plan.calls);
+    assert_int_equal(watching.count, count);
+    for (int i = 0, call = 0; i < count; i++, call++) {
+        while (plan.call[call].step % 2 == 0)
+            call++;
+        assert_int_equal(watching.applied[i], steps[i]);
+        assert_int_equal(watching.applied[i], plan.call[call].step);
+        assert_near(watching.timestep[i], plan.call[call].timestep, 0);
+        assert_near(watching.beta[i], schedule.betas[(int)plan.call[call].timestep], 0);
+    }
+    assert_memory_equal(plain, hooked, sizeof plain);
+    watching = (watcher){.push = 0.5f, .fail_at = -1};
+    last_done = 0;
+    assert_ok(sample(ctx, params, 2, 1, 0, hook, hooked));
+    assert_true(tiny_relative_error(hooked, plain, 2 * TINY_PIXELS) > 1e-3);
+    eq_plan_free(&plan);
+    sampler = &eq_sampler_ddim;
+}
+
+static void hook_sees_every_call_of_a_step(void **state)
+{
+    check_calls(&eq_sampler_heun, 4, (int[]){1, 1, 3, 3});
+    check_calls(&eq_sampler_pndm, 2, (int[]){1, 3}); /* step 0 has two */
+    check_calls(&eq_sampler_dpmsolver, 2, (int[]){1, 3});
+    schedule.config.prk_steps = true;
+    check_calls(&eq_sampler_pndm, 5, (int[]){1, 1, 1, 1, 3});
+    schedule.config.prk_steps = false;
+}
+
 /* --- what stops a run --- */
 
 static void not_a_number_stops_the_run(void **state)
@@ -271,10 +327,12 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(images_alone_and_together),
+        cmocka_unit_test(images_alone_and_together_whatever_the_sampler),
         cmocka_unit_test(listed_indices),
         cmocka_unit_test(runs_repeat_and_seeds_differ),
         cmocka_unit_test(first_noise),
         cmocka_unit_test(hook_is_called_at_its_steps),
+        cmocka_unit_test(hook_sees_every_call_of_a_step),
         cmocka_unit_test(not_a_number_stops_the_run),
         cmocka_unit_test(the_step_is_named),
         cmocka_unit_test(cancellation),
