@@ -43,7 +43,8 @@ typedef struct eq_generate_options {
     const char *method;  /* "none", "distribution", "sample", "assign" ["distribution"; "none" without targets] */
     const char *loss;    /* "chi2", "kl", "l2" ["chi2"] */
     const char *preset;  /* "p2" or "sd": the published settings; what is set here overrides them */
-    double strength;     /* [what calibration stored with the predictor, else 50; 1 in presets] */
+    double strength;     /* of guidance, multiplied by what calibration stored with each predictor [6 to 8, by the
+                            method; 1 in presets] */
     double temperature;  /* [the predictor's] */
     int guide_first, guide_last; /* guided steps, from 1; [all] */
     int64_t coupled;             /* images that share one P [all; 100 in preset p2] */
@@ -85,10 +86,10 @@ EQ_API void eq_generation_free(eq_generation *generation);
 /* Whether this processor computes bfloat16 faster than float32. */
 EQ_API int eq_bf16_is_fast(void);
 
-/* Finds the strength for these targets on a small batch: the one that trades distance to the target best against drift
- * from the unguided images of the same seeds (see doc/method.md). */
-EQ_API eq_status eq_calibrate(eq_pipeline *pipeline, const eq_generate_options *options, const eq_targets *targets,
-                              double *strength);
+/* Finds, for each attribute of the targets, the factor by which strengths are multiplied: on a small batch, the one that
+ * trades distance to the target best against drift from the unguided images of the same seeds (see doc/method.md). It
+ * is remembered in the pipeline, and in the predictors' files where they can be written (a warning says if not). */
+EQ_API eq_status eq_calibrate(eq_pipeline *pipeline, const eq_generate_options *options, const eq_targets *targets);
 
 #ifdef __cplusplus
 }

@@ -45,7 +45,7 @@ void eq_adp_free(eq_adp *adp)
     free(adp->weight2);
     free(adp->bias2);
     free(adp->accuracy);
-    free(adp->spread);
+    free(adp->direction);
     *adp = (eq_adp){0};
 }
 
@@ -106,32 +106,25 @@ void eq_adp_predict(const eq_adp *adp, int head, double temperature, const float
     }
 }
 
-/* dout: [outputs] gradient at the first layer's outputs; h: [h_count] -= step * spread^2 W^T dout, spread NULL: 1 */
-static void push_one(const float *weight, const float *spread, const float *dout, int outputs, float step, float *h,
-                     int64_t h_count)
+/* rows [count, h_count]; h: [h_count] -= step * rows^T factors */
+static void subtract_rows(const float *rows, const float *factors, int count, float step, float *h, int64_t h_count)
 {
-    for (int k = 0; k < outputs; k++) {
-        float factor = step * dout[k];
+    for (int k = 0; k < count; k++) {
+        float factor = step * factors[k];
         if (factor == 0)
             continue;
-        const float *row = weight + (int64_t)k * h_count;
+        const float *row = rows + (int64_t)k * h_count;
 #pragma omp simd
         for (int64_t j = 0; j < h_count; j++)
-            h[j] -= factor * row[j] * (spread ? spread[j] * spread[j] : 1.0f);
+            h[j] -= factor * row[j];
     }
 }
 
-static const float *spread_of(const eq_adp *adp, int head, bool scaled)
-{
-    return scaled && adp->spread ? adp->spread + (int64_t)head * adp->h_count : NULL;
-}
-
-void eq_adp_push(const eq_adp *adp, int head, double temperature, double step, bool scaled, const float *dlogits,
-                 int64_t n, float *h, float *work)
+void eq_adp_push(const eq_adp *adp, int head, double temperature, double step, const float *dlogits, int64_t n,
+                 float *h, float *work)
 {
     int outputs = outputs_of(adp), classes = adp->attribute.classes;
     const float *weight = adp->weight + (int64_t)head * outputs * adp->h_count;
-    const float *spread = spread_of(adp, head, scaled);
     float factor = (float)(step / (temperature > 0 ? temperature : adp->temperature));
 #pragma omp parallel for schedule(static)
     for (int64_t i = 0; i < n; i++) {
@@ -148,13 +141,22 @@ void eq_adp_push(const eq_adp *adp, int head, double temperature, double step, b
             }
             dz = dhidden;
         }
-        push_one(weight, spread, dz, outputs, factor, h + i * adp->h_count, adp->h_count);
+        subtract_rows(weight, dz, outputs, factor, h + i * adp->h_count, adp->h_count);
     }
 }
 
+void eq_adp_shift(const eq_adp *adp, int head, double step, const float *dlogits, int64_t n, float *h)
+{
+    int classes = adp->attribute.classes;
+    const float *direction = adp->direction + (int64_t)head * classes * adp->h_count;
+#pragma omp parallel for schedule(static)
+    for (int64_t i = 0; i < n; i++)
+        subtract_rows(direction, dlogits + i * classes, classes, (float)step, h + i * adp->h_count, adp->h_count);
+}
+
 /* sum over k of (value_k - mean value)^2, over classes, in column j of the linear map from h to the logits: rows
- * combine `weight` by mix [classes, outputs], or are its own rows where mix is NULL; times spread^2. */
-static double column_square(const eq_adp *adp, const float *weight, const float *mix, const float *spread, int64_t j)
+ * combine `weight` by mix [classes, outputs] or are its own rows where mix is NULL. */
+static double column_square(const eq_adp *adp, const float *weight, const float *mix, int64_t j)
 {
     int outputs = outputs_of(adp), classes = adp->attribute.classes;
     double sum = 0, squares = 0;
@@ -167,30 +169,27 @@ static double column_square(const eq_adp *adp, const float *weight, const float 
         sum += value;
         squares += value * value;
     }
-    double scale = spread ? spread[j] : 1;
-    return scale * scale * (squares - sum * sum / classes);
+    return squares - sum * sum / classes;
 }
 
 /* Summed in blocks of fixed size, so that the step does not depend on the number of threads. */
-static double centred_square(const eq_adp *adp, const float *weight, const float *mix, const float *spread)
+static double centred_square(const eq_adp *adp, const float *weight, const float *mix)
 {
     enum { BLOCKS = 64 };
     double partial[BLOCKS] = {0}, total = 0;
 #pragma omp parallel for schedule(static)
     for (int64_t b = 0; b < BLOCKS; b++)
         for (int64_t j = adp->h_count * b / BLOCKS; j < adp->h_count * (b + 1) / BLOCKS; j++)
-            partial[b] += column_square(adp, weight, mix, spread, j);
+            partial[b] += column_square(adp, weight, mix, j);
     for (int b = 0; b < BLOCKS; b++)
         total += partial[b];
     return total / (adp->attribute.classes - 1);
 }
 
-double eq_adp_gain(const eq_adp *adp, int head, double temperature, bool scaled)
+double eq_adp_gain(const eq_adp *adp, int head, double temperature)
 {
     int outputs = outputs_of(adp), classes = adp->attribute.classes;
     double tau = temperature > 0 ? temperature : adp->temperature;
     const float *mix = adp->hidden > 0 ? adp->weight2 + (int64_t)head * classes * outputs : NULL;
-    return centred_square(adp, adp->weight + (int64_t)head * outputs * adp->h_count, mix,
-                          spread_of(adp, head, scaled)) /
-           (tau * tau);
+    return centred_square(adp, adp->weight + (int64_t)head * outputs * adp->h_count, mix) / (tau * tau);
 }

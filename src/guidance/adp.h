@@ -21,9 +21,10 @@ typedef struct eq_adp {
                                classes */
     float *weight2, *bias2; /* [heads, classes, hidden], [heads, classes]; NULL when linear */
     float *accuracy;        /* [heads] on held-out images, NaN where there were none; NULL when not known */
-    float *spread;      /* [heads, h_count] standard deviation of each number of h in training; NULL when not known */
+    float *direction; /* [heads, classes, h_count] mean h of each class less the mean of those means, in training; NULL
+                         when not known */
     double temperature; /* tau */
-    double strength;    /* found by calibration; 0: none yet */
+    double strength;    /* what this attribute multiplies strengths by, found by calibration; 0: not known, as 1 */
     char model_hash[EQ_ADP_HASH]; /* of the model whose h it reads; "" when not known (imported heads) */
 } eq_adp;
 
@@ -41,17 +42,19 @@ size_t eq_adp_work(const eq_adp *adp, int64_t n);
 /* h: [n, h_count]. p: [n, classes] out. temperature 0: the ADP's own. work is kept for eq_adp_backward. */
 void eq_adp_predict(const eq_adp *adp, int head, double temperature, const float *h, int64_t n, float *p, float *work);
 
-/* Adds -step * M dL/dh_i to h, [n, h_count], given dlogits [n, classes] = dL/dlogits after the temperature: of
- * z = logits / tau, so that dL/dh = W^T dlogits / tau. M is the identity, or, when `scaled`, the variance of each
- * number of h (the identity where that is not known): a number moves in proportion to how much it varies by itself,
- * which keeps h within what the decoder knows. Rows of dlogits that are all zero leave h_i untouched. Call after
- * eq_adp_predict of the same head with the same work. */
-void eq_adp_push(const eq_adp *adp, int head, double temperature, double step, bool scaled, const float *dlogits,
-                 int64_t n, float *h, float *work);
+/* Adds -step * dL/dh_i to h, [n, h_count], given dlogits [n, classes] = dL/dlogits after the temperature: of
+ * z = logits / tau, so that dL/dh = W^T dlogits / tau. Rows of dlogits that are all zero leave h_i untouched. Call
+ * after eq_adp_predict of the same head with the same work. */
+void eq_adp_push(const eq_adp *adp, int head, double temperature, double step, const float *dlogits, int64_t n,
+                 float *h, float *work);
 
-/* How far the tempered logits of a head move for a unit step along their own gradient (with M when `scaled`): the sum
- * over classes of w^T M w of the centred rows w of W, over (classes - 1) tau^2 (linear heads; for an MLP, of V W with
- * every unit open). */
-double eq_adp_gain(const eq_adp *adp, int head, double temperature, bool scaled);
+/* How far the tempered logits of a head move for a unit step along their own gradient: the sum over classes of |w|^2 of
+ * the centred rows w of W, over (classes - 1) tau^2 (linear heads; for an MLP, of V W with every unit open). */
+double eq_adp_gain(const eq_adp *adp, int head, double temperature);
+
+/* Adds -step * D^T dlogits_i to h, D the class directions, which must be known: h moves the way in which the classes
+ * differ, where the decoder knows its ground, and not the way in which the head happens to tell them apart. A step of 1
+ * with dlogits (1, -1) moves by the whole distance between the means of two classes. */
+void eq_adp_shift(const eq_adp *adp, int head, double step, const float *dlogits, int64_t n, float *h);
 
 #endif

@@ -96,16 +96,19 @@ static eq_status read_planar(eq_context *ctx, const eq_tensor_file *file, const 
     return status;
 }
 
-/* The spread is optional: heads made elsewhere do not have it. */
-static eq_status read_spread(eq_context *ctx, const eq_tensor_file *file, eq_adp *adp)
+/* The class directions are optional: heads made elsewhere do not have them. */
+static eq_status read_direction(eq_context *ctx, const eq_tensor_file *file, eq_adp *adp)
 {
     const int64_t *d = adp->h_shape.dim;
-    if (!eq_tensor_file_find(file, "spread"))
+    int classes = adp->attribute.classes;
+    int64_t rows = (int64_t)adp->heads * classes;
+    if (!eq_tensor_file_find(file, "direction"))
         return EQ_OK;
-    adp->spread = malloc((size_t)(adp->heads * adp->h_count) * sizeof *adp->spread);
-    if (!adp->spread)
+    adp->direction = malloc((size_t)(rows * adp->h_count) * sizeof *adp->direction);
+    if (!adp->direction)
         return eq_fail_memory(ctx, "heads");
-    return read_planar(ctx, file, "spread", eq_shape_of(adp->heads, d[2], d[0], d[1]), adp, adp->heads, adp->spread);
+    return read_planar(ctx, file, "direction", eq_shape_of(adp->heads, classes, d[2], d[0], d[1]), adp, rows,
+                       adp->direction);
 }
 
 static eq_status read_weights(eq_context *ctx, const eq_tensor_file *file, eq_adp *adp)
@@ -115,7 +118,7 @@ static eq_status read_weights(eq_context *ctx, const eq_tensor_file *file, eq_ad
     eq_status status = read_planar(ctx, file, "weight", eq_shape_of(adp->heads, outputs, d[2], d[0], d[1]), adp,
                                    (int64_t)adp->heads * outputs, adp->weight);
     if (status == EQ_OK)
-        status = read_spread(ctx, file, adp);
+        status = read_direction(ctx, file, adp);
     if (status == EQ_OK)
         status = read_tensor(ctx, file, "bias", eq_shape_of(adp->heads, outputs), adp->bias);
     if (status == EQ_OK && adp->hidden > 0)
@@ -252,19 +255,21 @@ static eq_status write_heads(eq_context *ctx, const char *path, const eq_adp *ad
     int heads = adp->heads;
     eq_named_tensor tensors[5];
     void *owned[3] = {halves(adp->weight, (int64_t)heads * outputs, adp->h_count, &adp->h_shape),
-                      adp->spread ? halves(adp->spread, heads, adp->h_count, &adp->h_shape) : NULL,
+                      adp->direction ? halves(adp->direction, (int64_t)heads * classes, adp->h_count, &adp->h_shape)
+                                     : NULL,
                       adp->hidden > 0 ? halves(adp->weight2, (int64_t)heads * classes, adp->hidden, NULL) : NULL};
     size_t count = 0;
     tensors[count++] = (eq_named_tensor){"weight", {EQ_F16, eq_shape_of(heads, outputs, d[2], d[0], d[1]), owned[0]}};
     tensors[count++] = (eq_named_tensor){"bias", {EQ_F32, eq_shape_of(heads, outputs), adp->bias}};
-    if (adp->spread)
-        tensors[count++] = (eq_named_tensor){"spread", {EQ_F16, eq_shape_of(heads, d[2], d[0], d[1]), owned[1]}};
+    if (adp->direction)
+        tensors[count++] =
+            (eq_named_tensor){"direction", {EQ_F16, eq_shape_of(heads, classes, d[2], d[0], d[1]), owned[1]}};
     if (adp->hidden > 0) {
         tensors[count++] = (eq_named_tensor){"weight2", {EQ_F16, eq_shape_of(heads, classes, adp->hidden), owned[2]}};
         tensors[count++] = (eq_named_tensor){"bias2", {EQ_F32, eq_shape_of(heads, classes), adp->bias2}};
     }
     char *settings = settings_text(adp);
-    bool complete = settings && owned[0] && (!adp->spread || owned[1]) && (adp->hidden == 0 || owned[2]);
+    bool complete = settings && owned[0] && (!adp->direction || owned[1]) && (adp->hidden == 0 || owned[2]);
     eq_metadata metadata[] = {{"format", format_name}, {"settings", settings}};
     eq_status status =
         complete ? eq_safetensors_write(ctx, path, tensors, count, metadata, 2) : eq_fail_memory(ctx, "heads");
@@ -279,9 +284,9 @@ eq_status eq_adp_write(eq_context *ctx, const char *path, const eq_adp *adp)
     int outputs = adp->hidden > 0 ? adp->hidden : adp->attribute.classes;
     int64_t rows = (int64_t)adp->heads * outputs, rows2 = (int64_t)adp->heads * adp->attribute.classes;
     if (!fits_half(adp->weight, rows * adp->h_count) || !fits_half(adp->weight2, rows2 * adp->hidden) ||
-        !fits_half(adp->spread, adp->heads * adp->h_count))
+        !fits_half(adp->direction, rows2 * adp->h_count))
         return eq_fail(ctx, EQ_FAILED,
-                       "%s: the heads of \"%s\" have weights or a spread of h that are not finite or above "
+                       "%s: the heads of \"%s\" have weights or class directions that are not finite or above "
                        "65504, which is no use; train them at a lower --learning-rate",
                        path, adp->attribute.name);
     return write_heads(ctx, path, adp);

@@ -28,13 +28,6 @@ static eq_status assign_cells(eq_guidance *run, int target)
     return eq_assign(run->ctx, run->cost, (int)run->n, t->cells, quota, cell);
 }
 
-/* An image in doubt is drawn with full force; one that is clearly something else, which late in the run can only be
- * spoilt, with little: the assignment will find another for its place. */
-static double pull_weight(double p)
-{
-    return p < 0.5 ? 2.0 * p : 1.0;
-}
-
 static eq_status assign_step(eq_guidance *run, int step)
 {
     if (step < run->options.assign_step)
@@ -43,9 +36,8 @@ static eq_status assign_step(eq_guidance *run, int step)
         EQ_TRY(assign_cells(run, t));
         for (int64_t i = 0; i < run->n; i++) {
             int cell = run->cell[t * run->n + i];
-            double p = eq_guidance_cell_probability(run, t, i, cell);
-            if (p < settled)
-                eq_guidance_pull(run, t, i, cell, pull_weight(p));
+            if (eq_guidance_cell_probability(run, t, i, cell) < settled)
+                eq_guidance_pull(run, t, i, cell, 1.0);
         }
     }
     return EQ_OK;
@@ -55,6 +47,6 @@ const eq_method eq_method_assign = {
     .name = "assign",
     .summary = "give each image the class it is closest to under exact quotas, draw only those not there",
     .step = assign_step,
-    .default_strength = 400,
+    .default_strength = 6,
     .normalised = true,
 };

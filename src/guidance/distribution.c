@@ -64,5 +64,5 @@ const eq_method eq_method_distribution = {
     .name = "distribution",
     .summary = "draw the batch's mean prediction to the target (the paper's method)",
     .step = distribution_step,
-    .default_strength = 800,
+    .default_strength = 8,
 };

@@ -17,8 +17,8 @@ typedef struct eq_method {
     /* Reads run->p, writes run->dlogits: [n, classes] a predictor, zeroed before, gradients of each image's tempered
      * logits where an image is to move; the sign is that of a loss to be lowered. Called at every guided step. */
     eq_status (*step)(eq_guidance *run, int step);
-    /* Where neither the user nor a calibration says one. It is large because the decoder sees h beside its skip
-     * connections, which still show the unguided image. */
+    /* Where the user says none. Above 1 because the decoder sees h beside its skip connections, which still show the
+     * unguided image. */
     double default_strength;
     bool normalised; /* dlogits are already one image's own, not a mean over n */
 } eq_method;
@@ -31,9 +31,9 @@ const eq_method *eq_method_at(int i);
 
 /* How the step size follows from the strength at one timestep. */
 typedef enum eq_strength_rule {
-    EQ_STRENGTH_NORMALISED, /* ours: strength * n * gradient, scaled by the variance of h, / the head's gain: strength 1
-                               moves tempered logits by about their gradient, whatever the batch size, the timestep and
-                               the scale of h */
+    EQ_STRENGTH_NORMALISED, /* ours: strength * n * the gradient of the logits, along the classes' directions: a
+                               gradient of 1 moves an image by strength times the distance between classes, whatever the
+                               batch size, the timestep and the scale of h */
     EQ_STRENGTH_P2,         /* strength * 300 * 1.5 * beta_t^0.05 * gradient */
     EQ_STRENGTH_SD,         /* strength * 500 * 600 * gradient */
 } eq_strength_rule;

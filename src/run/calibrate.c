@@ -1,48 +1,34 @@
-/* --strength auto: a few strengths are tried on a small batch, from weak to strong, and the best trade between distance
- * to the target and drift from the unguided twins is kept. */
+/* --strength auto: how much harder than usual each attribute must be drawn. A few factors are tried on a small batch,
+ * from weak to strong, and the best trade between distance to the target and drift from the unguided twins is kept. */
 #include <math.h>
 #include <stdlib.h>
 
+#include "guidance/adp_file.h"
 #include "run/pipeline.h"
 
-enum { CALIBRATION_IMAGES = 48, CALIBRATION_STEPS = 25 };
+enum { CALIBRATION_IMAGES = 64, CALIBRATION_STEPS = 25 };
 
-static const double strengths[] = {25, 50, 100, 200, 400, 800, 1600};
+static const double factors[] = {0.5, 1, 2, 4, 8};
 
 /* What a drift of 1 (root mean square over pixels, of values in [-1, 1]) is worth in FD. A set whose images have all
  * become others, about 0.5, so costs as much as one that misses 50/50 by 0.1 each way. */
 static const double drift_price = 0.3;
 
-/* Mean over targets of the L2 distance between the shares of images by their most probable cell and the target, by the
- * predictors' view at the last step. */
-static double distance(const eq_pipeline *pipeline, const eq_targets *targets, const eq_generation *g)
+/* L2 distance between the shares of images by their most probable class and p [classes], by the predictor's view at the
+ * last step. */
+static double distance(const eq_generation *g, int adp, int classes, const double *p)
 {
-    double total = 0;
-    for (int t = 0; t < targets->count; t++) {
-        const eq_target *target = &targets->items[t];
-        double share[EQ_TARGET_CELLS] = {0}, square = 0;
-        for (int64_t i = 0; i < g->count; i++) {
-            int best = 0;
-            double highest = -1;
-            for (int c = 0; c < target->cells; c++) {
-                double p = 1;
-                for (int a = 0; a < target->attribute_count; a++) {
-                    int adp = eq_attribute_find(pipeline->attributes, pipeline->adp_count, target->attributes[a].name);
-                    int classes = pipeline->attributes[adp].classes;
-                    p *= g->predictions[adp][i * classes + eq_target_cell_class(target, c, a)];
-                }
-                if (p > highest) {
-                    highest = p;
-                    best = c;
-                }
-            }
-            share[best] += 1.0 / (double)g->count;
-        }
-        for (int c = 0; c < target->cells; c++)
-            square += (share[c] - target->p[c]) * (share[c] - target->p[c]);
-        total += sqrt(square);
+    double share[EQ_ADP_CLASSES] = {0}, square = 0;
+    for (int64_t i = 0; i < g->count; i++) {
+        const float *view = g->predictions[adp] + i * classes;
+        int best = 0;
+        for (int k = 1; k < classes; k++)
+            best = view[k] > view[best] ? k : best;
+        share[best] += 1.0 / (double)g->count;
     }
-    return targets->count ? total / targets->count : 0;
+    for (int k = 0; k < classes; k++)
+        square += (share[k] - p[k]) * (share[k] - p[k]);
+    return sqrt(square);
 }
 
 /* Root mean square difference of pixels, in units where black to white is 2. */
@@ -57,31 +43,63 @@ static double drift(const eq_generation *a, const eq_generation *b)
     return sqrt(sum / (double)count);
 }
 
-static eq_status try_strengths(eq_pipeline *pipeline, eq_generate_options *o, const eq_targets *targets,
-                               const eq_generation *twin, double *strength)
+/* Leaves the best factor in the predictor. p: [classes] what the target asks of its attribute. */
+static eq_status try_factors(eq_pipeline *pipeline, const eq_generate_options *o, int adp, double *p,
+                             const eq_generation *twin)
 {
-    double best = INFINITY;
-    for (size_t i = 0; i < sizeof strengths / sizeof strengths[0]; i++) {
+    eq_attribute *attribute = &pipeline->attributes[adp];
+    eq_target alone = {.attribute_count = 1, .attributes = attribute, .cells = attribute->classes, .p = p};
+    const eq_targets targets = {1, &alone};
+    double lowest = INFINITY, best = 1;
+    for (size_t i = 0; i < sizeof factors / sizeof factors[0]; i++) {
         eq_generation guided;
-        o->strength = strengths[i];
-        EQ_TRY(eq_generate(pipeline, o, targets, &guided));
-        double d = distance(pipeline, targets, &guided), moved = drift(&guided, twin);
+        pipeline->adps[adp].strength = factors[i];
+        EQ_TRY(eq_generate(pipeline, o, &targets, &guided));
+        double d = distance(&guided, adp, attribute->classes, p), moved = drift(&guided, twin);
         eq_generation_free(&guided);
-        double cost = d + drift_price * moved;
-        eq_log(pipeline->ctx, EQ_LOG_INFO, "strength %g: distance to the target %.3f, drift %.3f", strengths[i], d,
-               moved);
-        if (cost < best) {
-            best = cost;
-            *strength = strengths[i];
-        } else if (drift_price * moved > best) {
+        eq_log(pipeline->ctx, EQ_LOG_INFO, "%s, factor %g: distance to the target %.3f, drift %.3f", attribute->name,
+               factors[i], d, moved);
+        if (d + drift_price * moved < lowest) {
+            lowest = d + drift_price * moved;
+            best = factors[i];
+        } else if (drift_price * moved > lowest) {
             break; /* drift only grows from here */
         }
+    }
+    pipeline->adps[adp].strength = best;
+    return EQ_OK;
+}
+
+/* A model folder may be read-only: what was found then holds for this run alone. */
+static void remember(const eq_pipeline *pipeline, int adp)
+{
+    if (eq_adp_write(pipeline->ctx, pipeline->adp_paths[adp], &pipeline->adps[adp]) != EQ_OK)
+        eq_log(pipeline->ctx, EQ_LOG_WARNING, "the factor of \"%s\" could not be stored: %s",
+               pipeline->attributes[adp].name, eq_last_error(pipeline->ctx));
+}
+
+static eq_status calibrate_target(eq_pipeline *pipeline, const eq_generate_options *o, const eq_target *target,
+                                  const eq_generation *twin)
+{
+    for (int a = 0; a < target->attribute_count; a++) {
+        const char *name = target->attributes[a].name;
+        int adp = eq_attribute_find(pipeline->attributes, pipeline->adp_count, name);
+        double p[EQ_ADP_CLASSES];
+        if (adp < 0)
+            return eq_fail(pipeline->ctx, EQ_BAD_USAGE, "no attribute predictor for \"%s\"", name);
+        double before = pipeline->adps[adp].strength;
+        eq_target_marginal(target, a, p);
+        eq_status status = try_factors(pipeline, o, adp, p, twin);
+        if (status != EQ_OK) {
+            pipeline->adps[adp].strength = before;
+            return status;
+        }
+        remember(pipeline, adp);
     }
     return EQ_OK;
 }
 
-eq_status eq_calibrate(eq_pipeline *pipeline, const eq_generate_options *options, const eq_targets *targets,
-                       double *strength)
+eq_status eq_calibrate(eq_pipeline *pipeline, const eq_generate_options *options, const eq_targets *targets)
 {
     if (targets->count == 0)
         return eq_fail(pipeline->ctx, EQ_BAD_USAGE, "calibration needs a target");
@@ -89,6 +107,7 @@ eq_status eq_calibrate(eq_pipeline *pipeline, const eq_generate_options *options
     o.count = o.coupled = CALIBRATION_IMAGES;
     o.steps = o.steps > 0 && o.steps < CALIBRATION_STEPS ? o.steps : CALIBRATION_STEPS;
     o.guide_first = o.guide_last = 0;
+    o.strength = 0; /* factors belong to the method's own */
     /* Other images than those of the run, so that the choice does not fit itself to them. */
     o.seed ^= 0x5EEDC0DEu;
     o.progress = NULL;
@@ -97,7 +116,9 @@ eq_status eq_calibrate(eq_pipeline *pipeline, const eq_generate_options *options
     eq_generation twin;
     eq_targets no_targets = {0};
     EQ_TRY(eq_generate(pipeline, &plain, &no_targets, &twin));
-    eq_status status = try_strengths(pipeline, &o, targets, &twin, strength);
+    eq_status status = EQ_OK;
+    for (int t = 0; t < targets->count && status == EQ_OK; t++)
+        status = calibrate_target(pipeline, &o, &targets->items[t], &twin);
     eq_generation_free(&twin);
     return status;
 }

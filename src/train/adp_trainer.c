@@ -115,7 +115,28 @@ static void standardise(adp_job *job, int t)
         double variance = square / (double)job->train_count - mean * mean;
         job->mean[k] = (float)mean;
         job->inverse_std[k] = (float)(1.0 / sqrt(variance > 1e-8 ? variance : 1e-8));
-        job->adp->spread[(int64_t)t * count + k] = 1.0f / job->inverse_std[k];
+    }
+}
+
+/* Where each class lies from the middle of all classes, however many images each has. */
+static void find_directions(adp_job *job, int t)
+{
+    int64_t count = job->store->h_count;
+    int classes = job->adp->attribute.classes;
+    float *direction = job->adp->direction + (int64_t)t * classes * count;
+#pragma omp parallel for schedule(static)
+    for (int64_t k = 0; k < count; k++) {
+        double middle = 0;
+        for (int c = 0; c < classes; c++) {
+            double sum = 0;
+            for (int64_t i = job->class_start[c]; i < job->class_start[c + 1]; i++)
+                sum += eq_f16_to_f32(h_of(job, t, job->by_class[i])[k]);
+            double mean = sum / (double)(job->class_start[c + 1] - job->class_start[c]);
+            direction[c * count + k] = (float)mean;
+            middle += mean / classes;
+        }
+        for (int c = 0; c < classes; c++)
+            direction[c * count + k] -= (float)middle;
     }
 }
 
@@ -346,6 +367,7 @@ static eq_status train_heads(adp_job *job, eq_adp_progress_fn progress, void *us
     EQ_TRY(declare_head(job));
     for (int t = 0; t < job->store->timesteps; t++) {
         standardise(job, t);
+        find_directions(job, t);
         EQ_TRY(fit_head(job, t));
         store_head(job, t);
         EQ_TRY(measure_head(job, t));
@@ -379,7 +401,7 @@ static void sort_heads(eq_adp *adp, const int64_t *timesteps)
     reverse_rows(adp->weight2, n, (int64_t)classes * outputs);
     reverse_rows(adp->bias2, n, classes);
     reverse_rows(adp->accuracy, n, 1);
-    reverse_rows(adp->spread, n, adp->h_count);
+    reverse_rows(adp->direction, n, (int64_t)classes * adp->h_count);
 }
 
 eq_status eq_adp_train(eq_context *ctx, const eq_adp_training *training, const eq_h_store *store,
@@ -393,9 +415,9 @@ eq_status eq_adp_train(eq_context *ctx, const eq_adp_training *training, const e
     job.mean = malloc((size_t)store->h_count * sizeof *job.mean);
     job.inverse_std = malloc((size_t)store->h_count * sizeof *job.inverse_std);
     out->accuracy = calloc((size_t)store->timesteps, sizeof *out->accuracy);
-    out->spread = calloc((size_t)(store->timesteps * store->h_count), sizeof *out->spread);
+    out->direction = calloc((size_t)(store->timesteps * attribute->classes * store->h_count), sizeof *out->direction);
     eq_status status = EQ_OK;
-    if (!job.mean || !job.inverse_std || !out->accuracy || !out->spread)
+    if (!job.mean || !job.inverse_std || !out->accuracy || !out->direction)
         status = eq_fail_memory(ctx, "heads");
     if (status == EQ_OK)
         status = train_heads(&job, progress, user);

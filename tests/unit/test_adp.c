@@ -115,7 +115,7 @@ static void check_push(int hidden, double tau)
     for (int i = 0; i < IMAGES; i++)
         for (int k = 0; k < 3 && i != 2; k++) /* image 2 is to stay */
             dlogits[i * 3 + k] = (float)(coefficients[k] - p[i * 3 + k] * 1.2);
-    eq_adp_push(&adp, 1, tau, step, false, dlogits, IMAGES, moved, work);
+    eq_adp_push(&adp, 1, tau, step, dlogits, IMAGES, moved, work);
     assert_memory_equal(moved + 2 * COUNT, h + 2 * COUNT, COUNT * sizeof *h);
     for (int i = 0; i < IMAGES; i++)
         for (int j = 0; j < COUNT && i != 2; j++) {
@@ -148,38 +148,42 @@ static void mlp_push(void **state)
 
 /* A step of -s / gain along the gradient of two classes' log-odds moves them by about s: exactly, as the map is linear.
  */
-static void check_gain_of_two_classes(bool scaled)
+static void gain_of_two_classes(void **state)
 {
     eq_attribute gender = tiny_gender();
     eq_adp adp = make(&gender, 0);
     double tau = 5, expected = 0;
-    adp.spread = calloc(3 * COUNT, sizeof(float));
     for (int j = 0; j < COUNT; j++) {
         double d = ((double)adp.weight[2 * COUNT + j] - adp.weight[3 * COUNT + j]) / 2;
-        adp.spread[COUNT + j] = 0.5f + 0.25f * (float)j;
-        double spread = scaled ? adp.spread[COUNT + j] : 1;
-        expected += 2 * d * d * spread * spread;
+        expected += 2 * d * d;
     }
-    double gain = eq_adp_gain(&adp, 1, tau, scaled);
+    double gain = eq_adp_gain(&adp, 1, tau);
     assert_near(gain, expected / (tau * tau), 1e-6 * gain);
     float h[COUNT] = {0}, p[2], after[2], work[8];
     eq_adp_predict(&adp, 1, tau, h, 1, p, work);
     float dlogits[2] = {0.5f, -0.5f};
-    eq_adp_push(&adp, 1, tau, 1 / gain, scaled, dlogits, 1, h, work);
+    eq_adp_push(&adp, 1, tau, 1 / gain, dlogits, 1, h, work);
     eq_adp_predict(&adp, 1, tau, h, 1, after, work);
     double change = log((double)after[0] / after[1]) - log((double)p[0] / p[1]);
     assert_near(change, -1, 1e-4); /* the difference of the logits' gradients */
     eq_adp_free(&adp);
 }
 
-static void gain_of_two_classes(void **state)
+/* With dlogits (1, -1, 0), a step of 1 goes from where class 0 lies to where class 1 lies. */
+static void shift_between_classes(void **state)
 {
-    check_gain_of_two_classes(false);
-}
-
-static void scaled_gain_of_two_classes(void **state)
-{
-    check_gain_of_two_classes(true);
+    eq_attribute age = tiny_age();
+    eq_adp adp = make(&age, 5);
+    adp.direction = tiny_normals(9, 3 * 3 * COUNT);
+    float *h = tiny_normals(2, 2 * COUNT), before[2 * COUNT];
+    memcpy(before, h, sizeof before);
+    const float dlogits[6] = {0, 0, 0, 1, -1, 0}, *from = adp.direction + 2 * 3 * COUNT, *to = from + COUNT;
+    eq_adp_shift(&adp, 2, 0.5, dlogits, 2, h);
+    assert_memory_equal(h, before, COUNT * sizeof *h);
+    for (int j = 0; j < COUNT; j++)
+        assert_near(h[COUNT + j] - before[COUNT + j], 0.5 * ((double)to[j] - from[j]), 1e-5);
+    free(h);
+    eq_adp_free(&adp);
 }
 
 static void gain_of_an_mlp(void **state)
@@ -197,7 +201,7 @@ static void gain_of_an_mlp(void **state)
         for (int k = 0; k < 3; k++)
             expected += (row[k] - mean) * (row[k] - mean);
     }
-    assert_near(eq_adp_gain(&adp, 2, 0, false), expected / 2 / 64, 1e-9 + 1e-6 * expected);
+    assert_near(eq_adp_gain(&adp, 2, 0), expected / 2 / 64, 1e-9 + 1e-6 * expected);
     eq_adp_free(&adp);
 }
 
@@ -233,11 +237,11 @@ static void check_round_trip(const char *folder, int hidden)
     adp.temperature = 6.5;
     adp.strength = 2.25;
     adp.accuracy = calloc(3, sizeof(float));
-    adp.spread = calloc(3 * COUNT, sizeof(float));
+    adp.direction = calloc(9 * COUNT, sizeof(float));
     adp.accuracy[0] = 0.75f;
     adp.accuracy[1] = NAN; /* no image was held out */
-    for (int i = 0; i < 3 * COUNT; i++)
-        adp.spread[i] = 0.5f + (float)i; /* exact in f16 */
+    for (int i = 0; i < 9 * COUNT; i++)
+        adp.direction[i] = 0.5f - (float)i; /* exact in f16 */
     memset(adp.model_hash, 'a', EQ_ADP_HASH - 1);
     char *path = eq_path_join(folder, "age.safetensors");
     assert_ok(eq_adp_write(ctx, path, &adp));
@@ -259,7 +263,7 @@ static void check_round_trip(const char *folder, int hidden)
     assert_near(read.temperature, 6.5, 0);
     assert_near(read.strength, 2.25, 0);
     assert_true(read.accuracy[0] == 0.75f && isnan(read.accuracy[1]) && read.accuracy[2] == 0);
-    assert_memory_equal(read.spread, adp.spread, 3 * COUNT * sizeof(float));
+    assert_memory_equal(read.direction, adp.direction, 9 * COUNT * sizeof(float));
     assert_string_equal(read.model_hash, adp.model_hash);
     eq_adp_free(&adp);
     eq_adp_free(&read);
@@ -304,11 +308,11 @@ static void weights_beyond_half_are_refused(void **state)
     adp.weight[7] = NAN;
     assert_fails(eq_adp_write(ctx, path, &adp), EQ_FAILED, "\"gender\"");
     adp.weight[7] = 65504;
-    adp.spread = calloc(3 * COUNT, sizeof(float));
-    adp.spread[3 * COUNT - 1] = 65536;
+    adp.direction = calloc(6 * COUNT, sizeof(float));
+    adp.direction[6 * COUNT - 1] = 65536;
     assert_fails(eq_adp_write(ctx, path, &adp), EQ_FAILED, "above 65504");
     assert_false(eq_path_exists(path));
-    adp.spread[3 * COUNT - 1] = 1;
+    adp.direction[6 * COUNT - 1] = 1;
     assert_ok(eq_adp_write(ctx, path, &adp));
     eq_adp_free(&adp);
     free(path);
@@ -414,7 +418,7 @@ int main(void)
         cmocka_unit_test(linear_push),
         cmocka_unit_test(mlp_push),
         cmocka_unit_test(gain_of_two_classes),
-        cmocka_unit_test(scaled_gain_of_two_classes),
+        cmocka_unit_test(shift_between_classes),
         cmocka_unit_test(gain_of_an_mlp),
         cmocka_unit_test(head_of_the_nearest_timestep),
         cmocka_unit_test(class_counts_are_limited),

@@ -234,13 +234,14 @@ static void check_learning(const char *folder, int hidden)
     float p[2], h[COUNT], work[64];
     for (int head = 0; head < TIMESTEPS; head++) {
         int right = 0, known = 0;
-        double loss = 0, sum[COUNT] = {0}, square[COUNT] = {0};
+        double loss = 0, sum[2][COUNT] = {{0}}, count[2] = {0}, square[COUNT] = {0};
         for (int i = 0; i < IMAGES; i++) {
             for (int k = 0; k < COUNT; k++) {
                 h[k] = eq_f16_to_f32(store.h[((TIMESTEPS - 1 - head) * IMAGES + i) * COUNT + k]);
-                sum[k] += (double)h[k] / IMAGES;
+                sum[labels[i] == 1][k] += labels[i] >= 0 ? h[k] : 0;
                 square[k] += (double)h[k] * h[k] / IMAGES;
             }
+            count[labels[i] == 1] += labels[i] >= 0;
             eq_adp_predict(&adp, head, 0, h, 1, p, work);
             known += labels[i] >= 0;
             right += labels[i] >= 0 && (p[1] > p[0]) == labels[i];
@@ -249,8 +250,10 @@ static void check_learning(const char *folder, int hidden)
         assert_true(right > 0.95 * known);
         assert_true(loss < 0.1 * known); /* calibrated at its own temperature */
         for (int k = 0; k < COUNT; k++) {
-            double spread = sqrt(square[k] - sum[k] * sum[k]); /* of all images; the head saw the training part */
-            assert_near(adp.spread[head * COUNT + k], spread, 0.1 * spread);
+            double apart = sum[1][k] / count[1] - sum[0][k] / count[0]; /* all images; the head saw the training part */
+            const float *direction = adp.direction + 2 * head * COUNT;
+            assert_near((double)direction[COUNT + k] - direction[k], apart, 0.2 * sqrt(square[k]));
+            assert_near((double)direction[COUNT + k] + direction[k], 0, 1e-4);
         }
     }
     eq_adp_free(&adp);
@@ -330,7 +333,7 @@ static void training_repeats(void **state)
     eq_adp two = train(&store, &gender, labels, 0);
     omp_set_num_threads(threads);
     assert_true(tiny_relative_error(one.weight, two.weight, TIMESTEPS * 2 * COUNT) < 1e-5);
-    assert_memory_equal(one.spread, two.spread, TIMESTEPS * COUNT * sizeof(float));
+    assert_memory_equal(one.direction, two.direction, TIMESTEPS * 2 * COUNT * sizeof(float));
     assert_memory_equal(one.accuracy, two.accuracy, TIMESTEPS * sizeof(float));
     eq_adp_free(&one);
     eq_adp_free(&two);

@@ -412,13 +412,21 @@ static void refusals(void **state)
 
 static void calibration(void **state)
 {
-    double strength = 0, again = 0;
     eq_generate_options options = {.count = 1, .steps = 2, .temperature = 1};
-    assert_ok(eq_calibrate(pipeline, &options, &balanced, &strength));
-    assert_true(strength >= 25 && strength <= 1600);
-    assert_ok(eq_calibrate(pipeline, &options, &balanced, &again));
-    assert_near(again, strength, 0);
-    assert_fails(eq_calibrate(pipeline, &options, &none, &again), EQ_BAD_USAGE, "needs a target");
+    char *path = strdup(pipeline->adp_paths[1]);
+    double before = pipeline->adps[1].strength;
+    assert_ok(eq_calibrate(pipeline, &options, &balanced));
+    double found = pipeline->adps[1].strength;
+    assert_true(found >= 0.5 && found <= 8);
+    eq_adp stored;
+    assert_ok(eq_adp_read(ctx, path, &stored));
+    assert_near(stored.strength, found, 1e-6);
+    eq_adp_free(&stored);
+    assert_ok(eq_calibrate(pipeline, &options, &balanced));
+    assert_near(pipeline->adps[1].strength, found, 0); /* what was stored before does not matter */
+    assert_fails(eq_calibrate(pipeline, &options, &none), EQ_BAD_USAGE, "needs a target");
+    pipeline->adps[1].strength = before;
+    free(path);
 }
 
 /* --- the folder --- */

@@ -100,7 +100,8 @@ static const eq_option options[] = {
      .standard = "0",
      .real = {0, 1e6},
      .member = offsetof(settings, strength),
-     .help = "strength of guidance; auto finds it on a small batch; 0 takes the predictor's stored one, else 1"},
+     .help =
+         "strength of guidance, in distances between classes; 0 for the method's own. auto tries a few for each attribute on a small batch and stores the best in its predictor's file"},
     {.name = "loss",
      .kind = EQ_CHOICE,
      .value = "NAME",
@@ -335,7 +336,7 @@ static eq_status generate(generate_run *r)
     fill_options(r);
     if (r->s->strength == EQ_AUTO) {
         eq_progress_begin(r->call->progress, "calibrating", "images");
-        EQ_TRY(eq_calibrate(r->pipeline, &r->options, &r->targets, &r->options.strength));
+        EQ_TRY(eq_calibrate(r->pipeline, &r->options, &r->targets));
         eq_progress_end(r->call->progress);
     }
     eq_progress_begin(r->call->progress, "generating", "images");
