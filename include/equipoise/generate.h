@@ -55,6 +55,14 @@ typedef struct eq_generate_options {
     void *progress_user;
 } eq_generate_options;
 
+/* Adds a predictor in the form in which the published code saves them: PyTorch linear heads "linears.{i}", one a
+ * timestep of a run, the smallest first. The file does not name them: attribute does, its classes in the order of the
+ * heads' outputs. Where there is a head for each of the run's timesteps that the options ask for, or for all but the
+ * first, they are its heads; else those of a run of as many steps as there are heads (49: of the published one of 50
+ * steps), and timesteps take the nearest. An attribute that has a predictor already gets this one. */
+EQ_API eq_status eq_pipeline_import_predictor(eq_pipeline *pipeline, const char *path, const eq_attribute *attribute,
+                                              const eq_generate_options *options);
+
 /* What was generated. Owned by the caller, freed by eq_generation_free. */
 typedef struct eq_generation {
     int64_t count;

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "guidance/adp_import.h"
 #include "guidance/target.h"
 #include "io/json.h"
 #include "io/safetensors.h"
@@ -65,8 +66,7 @@ static eq_status read_numbers(eq_context *ctx, const eq_json *json, const char *
     return EQ_OK;
 }
 
-/* Weight rows are stored [c, h, w] and used [h, w, c]. */
-static void to_channels_last(const float *from, const eq_shape *h_shape, float *to)
+void eq_adp_to_channels_last(const float *from, const eq_shape *h_shape, float *to)
 {
     int64_t pixels = h_shape->dim[0] * h_shape->dim[1], channels = h_shape->dim[2];
     for (int64_t p = 0; p < pixels; p++)
@@ -91,7 +91,7 @@ static eq_status read_planar(eq_context *ctx, const eq_tensor_file *file, const 
         return eq_fail_memory(ctx, "heads");
     eq_status status = read_tensor(ctx, file, name, shape, planar);
     for (int64_t r = 0; status == EQ_OK && r < rows; r++)
-        to_channels_last(planar + r * adp->h_count, &adp->h_shape, out + r * adp->h_count);
+        eq_adp_to_channels_last(planar + r * adp->h_count, &adp->h_shape, out + r * adp->h_count);
     free(planar);
     return status;
 }
@@ -156,6 +156,12 @@ static eq_status read_body(eq_context *ctx, const eq_tensor_file *file, const eq
 static eq_status read_file(eq_context *ctx, const eq_tensor_file *file, eq_adp *out)
 {
     const char *format = eq_tensor_file_metadata(file, "format"), *text = eq_tensor_file_metadata(file, "settings");
+    int published = eq_adp_import_heads(file);
+    if (published > 0)
+        return eq_fail(ctx, EQ_BAD_INPUT,
+                       "%s: %d heads in the published form, which does not say what they tell apart; name the "
+                       "attribute and its classes in the heads' order, as in gender=female,male:%s",
+                       file->path, published, file->path);
     if (!format || strcmp(format, format_name) != 0 || !text)
         return eq_fail(ctx, EQ_BAD_INPUT, "%s: not an attribute predictor; `equipoise train adp` makes them",
                        file->path);

@@ -15,6 +15,9 @@ eq_status eq_adp_from_memory(eq_context *ctx, const uint8_t *bytes, size_t size,
 /* Weights are stored as f16: their rounding is far below the heads' own uncertainty. */
 eq_status eq_adp_write(eq_context *ctx, const char *path, const eq_adp *adp);
 
+/* One row of weights, [c, h, w] in files, [h, w, c] in use. h_shape: [h, w, c]. */
+void eq_adp_to_channels_last(const float *from, const eq_shape *h_shape, float *to);
+
 /* Refuses heads of another model or another h, naming both sides. An empty model hash in the heads matches any. */
 eq_status eq_adp_check_model(eq_context *ctx, const eq_adp *adp, const char *path, const char *model_hash,
                              const eq_shape *h_shape);

@@ -1,10 +1,13 @@
 #include "run/pipeline.h"
 
 #include <dirent.h>
+#include <math.h>
 #include <stdlib.h>
 
 #include "base/path.h"
 #include "guidance/adp_file.h"
+#include "guidance/adp_import.h"
+#include "run/settings.h"
 
 static int compare_names(const void *a, const void *b)
 {
@@ -84,19 +87,18 @@ void eq_pipeline_close(eq_pipeline *pipeline)
     free(pipeline);
 }
 
-eq_status eq_pipeline_add_predictor(eq_pipeline *pipeline, const char *path)
+/* Takes over the predictor, whether it succeeds or not. */
+static eq_status add_heads(eq_pipeline *pipeline, const char *path, eq_adp *adp)
 {
-    eq_adp adp;
-    EQ_TRY(eq_adp_read(pipeline->ctx, path, &adp));
-    int slot = eq_attribute_find(pipeline->attributes, pipeline->adp_count, adp.attribute.name);
+    int slot = eq_attribute_find(pipeline->attributes, pipeline->adp_count, adp->attribute.name);
     char *kept = strdup(path);
-    eq_status status = eq_adp_check_model(pipeline->ctx, &adp, path, pipeline->model.hash, &pipeline->model.h_shape);
+    eq_status status = eq_adp_check_model(pipeline->ctx, adp, path, pipeline->model.hash, &pipeline->model.h_shape);
     if (status == EQ_OK && !kept)
         status = eq_fail_memory(pipeline->ctx, "a path");
     if (status == EQ_OK && slot < 0 && pipeline->adp_count == EQ_MAX_ADPS)
         status = eq_fail(pipeline->ctx, EQ_BAD_USAGE, "%s: more than %d attribute predictors", path, EQ_MAX_ADPS);
     if (status != EQ_OK) {
-        eq_adp_free(&adp);
+        eq_adp_free(adp);
         free(kept);
         return status;
     }
@@ -106,10 +108,84 @@ eq_status eq_pipeline_add_predictor(eq_pipeline *pipeline, const char *path)
         eq_adp_free(&pipeline->adps[slot]);
         free(pipeline->adp_paths[slot]);
     }
-    pipeline->adps[slot] = adp;
+    pipeline->adps[slot] = *adp;
     pipeline->adp_paths[slot] = kept;
-    pipeline->attributes[slot] = adp.attribute;
+    pipeline->attributes[slot] = adp->attribute;
     return EQ_OK;
+}
+
+eq_status eq_pipeline_add_predictor(eq_pipeline *pipeline, const char *path)
+{
+    eq_adp adp;
+    EQ_TRY(eq_adp_read(pipeline->ctx, path, &adp));
+    return add_heads(pipeline, path, &adp);
+}
+
+/* --- published heads --- */
+
+static int compare_timesteps(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* The plan's timesteps, ascending, each once: samplers may call the network twice at one. */
+static int plan_timesteps(const eq_plan *plan, int64_t *out)
+{
+    int count = 0;
+    for (int i = 0; i < plan->calls; i++)
+        out[i] = llround(plan->call[i].timestep);
+    qsort(out, (size_t)plan->calls, sizeof *out, compare_timesteps);
+    for (int i = 0; i < plan->calls; i++)
+        if (count == 0 || out[count - 1] != out[i])
+            out[count++] = out[i];
+    return count;
+}
+
+/* The timesteps that the heads are taken to be trained for; malloc'ed. */
+static eq_status training_timesteps(eq_pipeline *pipeline, int heads, const eq_generate_options *options, int64_t **out,
+                                    int *count)
+{
+    eq_plan plan;
+    EQ_TRY(eq_run_plan(pipeline, options, &plan));
+    if (plan.steps != heads && plan.steps != heads + 1) {
+        eq_generate_options trained = *options;
+        bool published = heads == EQ_ADP_PUBLISHED_HEADS;
+        trained.steps = published ? EQ_ADP_PUBLISHED_STEPS : heads;
+        trained.spacing = published ? "paper" : options->spacing;
+        trained.sampler = "ddim";
+        eq_plan_free(&plan);
+        EQ_TRY(eq_run_plan(pipeline, &trained, &plan));
+    }
+    *out = calloc((size_t)plan.calls, sizeof **out);
+    if (*out)
+        *count = plan_timesteps(&plan, *out);
+    eq_plan_free(&plan);
+    return *out ? EQ_OK : eq_fail_memory(pipeline->ctx, "timesteps");
+}
+
+static eq_status count_heads(eq_context *ctx, const char *path, int *out)
+{
+    eq_tensor_file file;
+    EQ_TRY(eq_tensor_file_open(ctx, path, &file));
+    *out = eq_adp_import_heads(&file);
+    eq_tensor_file_close(&file);
+    return EQ_OK;
+}
+
+eq_status eq_pipeline_import_predictor(eq_pipeline *pipeline, const char *path, const eq_attribute *attribute,
+                                       const eq_generate_options *options)
+{
+    int heads, count = 0;
+    int64_t *timesteps = NULL;
+    eq_adp adp;
+    EQ_TRY(count_heads(pipeline->ctx, path, &heads));
+    if (heads > 0)
+        EQ_TRY(training_timesteps(pipeline, heads, options, &timesteps, &count));
+    eq_status status = eq_adp_import(pipeline->ctx, path, attribute, pipeline->model.h_shape, timesteps, count, &adp);
+    free(timesteps);
+    EQ_TRY(status);
+    return add_heads(pipeline, path, &adp);
 }
 
 const eq_attribute *eq_pipeline_attributes(const eq_pipeline *pipeline, int *count)

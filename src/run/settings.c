@@ -106,6 +106,13 @@ static eq_status resolve_plan(eq_pipeline *pipeline, const preset *p, const eq_g
     return eq_plan_new(ctx, &plan, &pipeline->model.schedule, out);
 }
 
+eq_status eq_run_plan(eq_pipeline *pipeline, const eq_generate_options *options, eq_plan *out)
+{
+    const preset *p;
+    EQ_TRY(find_preset(pipeline->ctx, options->preset, &p));
+    return resolve_plan(pipeline, p, options, out);
+}
+
 eq_status eq_run_settings_resolve(eq_pipeline *pipeline, const eq_generate_options *o, const eq_targets *targets,
                                   eq_run_settings *out)
 {

@@ -15,6 +15,9 @@ typedef struct eq_run_settings {
     int64_t group; /* images that share one P */
 } eq_run_settings;
 
+/* The sampling alone: steps, sampler, spacing and eta. Freed with eq_plan_free. */
+eq_status eq_run_plan(eq_pipeline *pipeline, const eq_generate_options *options, eq_plan *out);
+
 /* EQ_BAD_USAGE names the option that is out of range. Freed with eq_run_settings_free; the options, the pipeline and
  * the targets must last as long. */
 eq_status eq_run_settings_resolve(eq_pipeline *pipeline, const eq_generate_options *options, const eq_targets *targets,

@@ -4,6 +4,7 @@
 
 #include "base/path.h"
 #include "command.h"
+#include "heads.h"
 #include "models.h"
 #include "run/folder.h"
 #include "run/grade.h"
@@ -82,9 +83,10 @@ static const eq_option options[] = {
      .help = "targets in JSON, {\"gender\": {\"female\": 0.5, \"male\": 0.5}}"},
     {.name = "adp",
      .kind = EQ_FILES,
-     .value = "FILE",
+     .value = "[A=C,...:]FILE",
      .member = offsetof(settings, adps),
-     .help = "attribute predictor, in place of the model folder's own for that attribute"},
+     .help = "attribute predictor, in place of the model folder's own for that attribute; A=C,...:FILE names the "
+             "attribute and classes of heads that the published code saved (linears.{i} in a .pt)"},
     {.heading = "Guidance"},
     {.name = "method",
      .kind = EQ_CHOICE,
@@ -234,7 +236,7 @@ static eq_status open_all(generate_run *r)
     EQ_TRY(eq_model_folder(ctx, s->model, &r->model));
     EQ_TRY(eq_pipeline_open(ctx, r->model, &r->pipeline));
     for (int i = 0; i < s->adps.count; i++)
-        EQ_TRY(eq_pipeline_add_predictor(r->pipeline, s->adps.item[i]));
+        EQ_TRY(eq_add_heads(ctx, r->pipeline, s->adps.item[i], &r->options));
     int known_count;
     const eq_attribute *known = eq_pipeline_attributes(r->pipeline, &known_count);
     for (int i = 0; i < s->targets.count; i++)
@@ -332,8 +334,8 @@ static eq_status report(generate_run *r)
 
 static eq_status generate(generate_run *r)
 {
-    EQ_TRY(open_all(r));
     fill_options(r);
+    EQ_TRY(open_all(r));
     if (r->s->strength == EQ_AUTO) {
         eq_progress_begin(r->call->progress, "calibrating", "images");
         EQ_TRY(eq_calibrate(r->pipeline, &r->options, &r->targets));
