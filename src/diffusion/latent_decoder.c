@@ -3,7 +3,7 @@
  * attention is at the coarsest level, where memory is small: that part runs whole. The norms of the fine part take
  * sweeps over all tiles. In the first each tile normalises by its own core, and the statistics of all cores are put
  * together to those of the picture. From then on all tiles use these, and what the norms see corrects them: each norm
- * is exact once those before it were, and near enough after four sweeps or so. As all tiles use the same
+ * is exact once those before it were, and near enough after three or four sweeps. As all tiles use the same
  * statistics, neighbours agree where they meet, and need no blending. */
 #include "diffusion/latent_decoder.h"
 
@@ -14,7 +14,7 @@
 
 enum { FIRST_SWEEP = 0, NEXT_SWEEP = 1 }; /* stages of the fine program */
 enum { MAX_SWEEPS = 8 };
-static const double settled = 0.005; /* of a norm's deviation: what statistics may still move when sweeps end */
+static const double settled = 0.01; /* of a norm's deviation: what statistics may still move when sweeps end */
 
 /* Tiles along one side of the coarse picture: evenly spread, overlapping by at least twice the reach. */
 typedef struct axis {
