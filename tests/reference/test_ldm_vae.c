@@ -66,6 +66,11 @@ static void safetensors(void **state)
     check_decoder("stable-diffusion-single-file/model.safetensors", EQ_BF16, 2e-2);
 }
 
+static void ckpt(void **state)
+{
+    check_decoder("stable-diffusion-single-file/model.ckpt", EQ_F32, 1e-5);
+}
+
 /* Also where another model's tensors are all there is. */
 static void another_file_is_refused(void **state)
 {
@@ -81,7 +86,8 @@ int main(void)
 {
     if (!fixture_exists("stable-diffusion-single-file"))
         return FIXTURES_SKIP;
-    const struct CMUnitTest tests[] = {cmocka_unit_test(safetensors), cmocka_unit_test(another_file_is_refused)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(safetensors), cmocka_unit_test(ckpt),
+                                       cmocka_unit_test(another_file_is_refused)};
     ctx = eq_context_new();
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     eq_context_free(ctx);
