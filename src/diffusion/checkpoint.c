@@ -54,12 +54,18 @@ static eq_status read_schedule(eq_context *ctx, const eq_checkpoint_source *sour
     else if (strcmp(kind, "linear") != 0)
         return eq_fail(ctx, EQ_BAD_INPUT, "%s: %s is \"%s\"; known are linear and cosine", source->settings.where, key,
                        kind);
-    return eq_schedule_new(ctx, &config, NULL, out);
+    eq_status status = eq_schedule_new(ctx, &config, NULL, out);
+    /* A value that reads well but is out of range is the file's fault, not the caller's. */
+    if (status == EQ_BAD_USAGE)
+        return eq_fail(ctx, EQ_BAD_INPUT, "%s: %s", source->settings.where, eq_last_error(ctx));
+    return status;
 }
 
-static eq_status load(eq_context *ctx, const eq_family *family, const eq_checkpoint_source *source,
-                      eq_unet_config *unet, eq_params *params, eq_schedule *schedule)
+eq_status eq_checkpoint_load_source(eq_context *ctx, const eq_family *family, const eq_checkpoint_source *source,
+                                    eq_unet_config *unet, eq_params *params, eq_schedule *schedule)
 {
+    *unet = (eq_unet_config){0};
+    *schedule = (eq_schedule){0};
     switch (family->id) {
     case EQ_FAMILY_ADM: EQ_TRY(load_adm(ctx, source, unet, params)); break;
     case EQ_FAMILY_DDPM: EQ_TRY(load_ddpm(ctx, source, unet, params)); break;
@@ -72,11 +78,9 @@ static eq_status load(eq_context *ctx, const eq_family *family, const eq_checkpo
 eq_status eq_checkpoint_load(eq_context *ctx, const eq_family *family, const eq_tensor_file *weights,
                              eq_unet_config *unet, eq_params *params, eq_schedule *schedule)
 {
-    *unet = (eq_unet_config){0};
-    *schedule = (eq_schedule){0};
     eq_checkpoint_source source;
     EQ_TRY(eq_checkpoint_source_open(ctx, weights, &source));
-    eq_status status = load(ctx, family, &source, unet, params, schedule);
+    eq_status status = eq_checkpoint_load_source(ctx, family, &source, unet, params, schedule);
     eq_checkpoint_source_close(&source);
     return status;
 }

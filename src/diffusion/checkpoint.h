@@ -4,6 +4,7 @@
 #define EQ_DIFFUSION_CHECKPOINT_H
 
 #include "diffusion/schedule.h"
+#include "models/checkpoint_settings.h"
 #include "models/family.h"
 #include "models/unet.h"
 
@@ -13,5 +14,8 @@
  * `beta_start`, `beta_end` and `predict_xstart`; without them the schedule is linear, of 1000 steps. */
 eq_status eq_checkpoint_load(eq_context *ctx, const eq_family *family, const eq_tensor_file *weights,
                              eq_unet_config *unet, eq_params *params, eq_schedule *schedule);
+/* The same with settings that are open already, or none. */
+eq_status eq_checkpoint_load_source(eq_context *ctx, const eq_family *family, const eq_checkpoint_source *source,
+                                    eq_unet_config *unet, eq_params *params, eq_schedule *schedule);
 
 #endif

@@ -362,6 +362,7 @@ static void settings_must_agree(void **state)
         {"{\"num_heads\": 3}", "cannot be cut into a number of heads, 3"},
         {"{\"noise_schedule\": \"sigmoid\"}", "noise_schedule is \"sigmoid\""},
         {"{\"use_new_attention_order\": 1}", "use_new_attention_order"},
+        {"{\"beta_start\": 0.0}", "beta at timestep 0"},
         {"[]", "JSON object"},
     };
     eq_unet_config unet = adm_config();
