@@ -186,7 +186,9 @@ eq_status eq_unet_build(const eq_builder *b, const eq_unet_config *config, int64
     eq_value skips[EQ_UNET_MAX_LEVELS * 32];
     unet_builder u = {.b = b,
                       .config = config,
-                      .style = {config->norm_num_groups, config->norm_eps, config->scale_shift_norm},
+                      .style = {.norm_groups = config->norm_num_groups,
+                                .norm_eps = config->norm_eps,
+                                .scale_shift_norm = config->scale_shift_norm},
                       .skips = skips};
 
     out->sample = eq_graph_input(g, "sample", EQ_F32, eq_shape_of(n, h, w, config->in_channels));
