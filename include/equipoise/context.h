@@ -33,8 +33,10 @@ EQ_API void eq_set_log(eq_context *ctx, eq_log_fn log, void *user);
 EQ_API void eq_set_threads(eq_context *ctx, int threads);
 EQ_API int eq_threads(const eq_context *ctx);
 
-/* Asks the running call to stop at its next safe point with EQ_CANCELLED. Async-signal-safe. */
+/* Asks the running call to stop at its next safe point with EQ_CANCELLED. Async-signal-safe. The request stands, also
+ * for later calls, until eq_cancel_clear. */
 EQ_API void eq_cancel(eq_context *ctx);
+EQ_API void eq_cancel_clear(eq_context *ctx);
 EQ_API bool eq_cancelled(const eq_context *ctx);
 
 #ifdef __cplusplus

@@ -69,6 +69,11 @@ void eq_cancel(eq_context *ctx)
     atomic_store(&ctx->cancelled, true);
 }
 
+void eq_cancel_clear(eq_context *ctx)
+{
+    atomic_store(&ctx->cancelled, false);
+}
+
 bool eq_cancelled(const eq_context *ctx)
 {
     return atomic_load(&ctx->cancelled);

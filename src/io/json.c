@@ -46,6 +46,35 @@ void eq_json_close(eq_json *json)
     *json = (eq_json){0};
 }
 
+/* Bytes of the UTF-8 character at `text`, 0 where there is none. */
+static int character_length(const char *text)
+{
+    for (int length = 1; length <= 4 && text[length - 1]; length++) {
+        json_t *string = json_stringn(text, (size_t)length); /* refuses what is not UTF-8 */
+        json_decref(string);
+        if (string)
+            return length;
+    }
+    return 0;
+}
+
+json_t *eq_json_text(const char *text)
+{
+    json_t *string = json_string(text);
+    if (string)
+        return string;
+    char *copy = strdup(text);
+    for (char *at = copy; at && *at;) {
+        int length = character_length(at);
+        if (length == 0)
+            *at = '?';
+        at += length ? length : 1;
+    }
+    string = copy ? json_string(copy) : NULL;
+    free(copy);
+    return string;
+}
+
 bool eq_json_has(const eq_json *json, const char *key)
 {
     const json_t *value = json_object_get(json->object, key);

@@ -24,6 +24,10 @@ eq_status eq_json_parse(eq_context *ctx, const char *text, size_t size, const ch
 /* Only for what eq_json_read and eq_json_parse gave, not for views into it. */
 void eq_json_close(eq_json *json);
 
+/* A string value; of bytes that are not UTF-8, as file names may have them, each becomes '?'. NULL when memory is out.
+ */
+json_t *eq_json_text(const char *text);
+
 /* Whether the key is there, and not null. */
 bool eq_json_has(const eq_json *json, const char *key);
 

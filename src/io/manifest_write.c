@@ -120,6 +120,8 @@ eq_status eq_manifest_append(eq_context *ctx, eq_manifest_writer *writer, const 
         json_pack("{s:s, s:I, s:I, s:I, s:o, s:o, s:b}", "file", entry->file, "seed", (json_int_t)entry->seed, "index",
                   (json_int_t)entry->index, "batch", (json_int_t)entry->batch, "target_class", targets_to_json(entry),
                   "adp", predictions_to_json(entry), "guided", (int)entry->guided);
+    if (object && entry->replacement)
+        json_object_set_new(object, "replaces", json_integer((json_int_t)entry->replaces));
     /* Nine digits give back every float exactly. */
     char *text = object ? json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
     json_decref(object);

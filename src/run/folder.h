@@ -1,24 +1,30 @@
-/* A run's folder: images, manifest.jsonl, labels.csv, run.json (see doc/design.md). */
+/* A run's folder: images, manifest.jsonl, labels.csv, run.json (see doc/formats.md). */
 #ifndef EQ_RUN_FOLDER_H
 #define EQ_RUN_FOLDER_H
 
-#include <jansson.h>
+#include "run/run_json.h"
 
-#include "run/grade.h"
-#include "run/pipeline.h"
+typedef enum eq_folder_state {
+    EQ_FOLDER_NEW,      /* not there, or empty */
+    EQ_FOLDER_BEGUN,    /* has a checkpoint */
+    EQ_FOLDER_FINISHED, /* has run.json */
+    EQ_FOLDER_OTHER,
+} eq_folder_state;
 
-typedef struct eq_run_record {
-    const eq_pipeline *pipeline;
-    const eq_generate_options *options;
-    const eq_targets *targets;
-    const eq_generation *generation;
-    const json_t *settings;         /* flat object: how the run was asked for */
-    const eq_classifier *evaluator; /* NULL: not graded */
-    const eq_grade *grade;          /* by the evaluator; NULL: not graded */
-} eq_run_record;
+eq_folder_state eq_run_folder_state(const char *folder);
 
-/* Writes images/, manifest.jsonl, labels.csv where graded, and last run.json: where it stands, the folder is complete.
- */
-eq_status eq_run_write_folder(eq_context *ctx, const char *folder, const eq_run_record *record);
+/* Makes the folder; with `replace`, what an earlier run left in it goes. */
+eq_status eq_run_folder_begin(eq_context *ctx, const char *folder, bool replace);
+
+/* Writes the images of rows [n] of the generation and appends their lines to the manifest. */
+eq_status eq_run_folder_add(eq_context *ctx, const char *folder, const eq_run_record *record, const int64_t *rows,
+                            int64_t n);
+
+/* Reads the pixels of the first n rows back. EQ_BAD_INPUT names an image that is missing or another. */
+eq_status eq_run_folder_read(eq_context *ctx, const char *folder, int64_t n, eq_generation *generation);
+
+/* Brings the manifest into order, takes away images that are not of the set, writes labels.csv where graded, and last
+ * run.json: where it stands, the folder is complete. */
+eq_status eq_run_folder_finish(eq_context *ctx, const char *folder, const eq_run_record *record);
 
 #endif

@@ -11,9 +11,6 @@
 #include "equipoise/generate.h"
 #include "guidance/adp_file.h"
 #include "guidance/guidance.h"
-#include "io/json.h"
-#include "io/manifest.h"
-#include "run/folder.h"
 #include "run/pipeline.h"
 #include "temporary.h"
 #include "unit/tiny.h"
@@ -429,62 +426,6 @@ static void calibration(void **state)
     free(path);
 }
 
-/* --- the folder --- */
-
-static void run_folder(void **state)
-{
-    eq_generate_options options = {.count = 101, .first_index = 40, .steps = 2, .preset = "p2", .strength = 0.01};
-    eq_generation g = generate(&options, &balanced);
-    json_t *settings = json_pack("{s:s}", "sampler", "ddim");
-    eq_run_record record = {
-        .pipeline = pipeline, .options = &options, .targets = &balanced, .generation = &g, .settings = settings};
-    char *out = eq_path_join(folder, "run"), *manifest_path = eq_path_join(out, "manifest.jsonl");
-    char *run_path = eq_path_join(out, "run.json"), *image_path = eq_path_join(out, "images/000140.png");
-    assert_ok(eq_run_write_folder(ctx, out, &record));
-    eq_manifest manifest;
-    assert_ok(eq_manifest_read(ctx, manifest_path, &manifest));
-    assert_int_equal(manifest.count, 101);
-    const eq_manifest_entry *last = eq_manifest_find(&manifest, 140);
-    assert_non_null(last);
-    assert_string_equal(last->file, "images/000140.png");
-    assert_int_equal(last->batch, 1); /* p2 couples 100 */
-    assert_int_equal(eq_manifest_find(&manifest, 139)->batch, 0);
-    assert_true(last->guided);
-    assert_int_equal(last->prediction_count, 2);
-    eq_manifest_free(&manifest);
-
-    eq_image image;
-    assert_ok(eq_image_read(ctx, image_path, &image));
-    assert_memory_equal(image.pixels, g.pixels + 100 * TINY_PIXELS, TINY_PIXELS);
-    eq_image_free(&image);
-
-    eq_json json, model, p_per_step, gender;
-    const char *text;
-    assert_ok(eq_json_read(ctx, run_path, &json));
-    assert_ok(eq_json_object(ctx, &json, "model", &model));
-    assert_ok(eq_json_string(ctx, &model, "hash", &text));
-    assert_string_equal(text, pipeline->model.hash);
-    assert_ok(eq_json_object(ctx, &json, "p_per_step", &p_per_step));
-    assert_ok(eq_json_object(ctx, &p_per_step, "gender", &gender));
-    assert_int_equal(json_array_size(json_object_get(gender.object, "p")), 2);
-    double passes;
-    assert_ok(eq_json_float(ctx, &json, "unet_passes", 0, 1e9, &passes));
-    assert_near(passes, 202, 0);
-    eq_json_close(&json);
-
-    /* A predictor's file that has gone since cannot be hashed. */
-    char *kept = pipeline->adp_paths[0];
-    pipeline->adp_paths[0] = (char *)"/nowhere/gone.safetensors";
-    assert_fails(eq_run_write_folder(ctx, out, &record), EQ_BAD_INPUT, "/nowhere/gone.safetensors");
-    pipeline->adp_paths[0] = kept;
-    json_decref(settings);
-    eq_generation_free(&g);
-    free(out);
-    free(manifest_path);
-    free(run_path);
-    free(image_path);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -503,7 +444,6 @@ int main(void)
         cmocka_unit_test(assign_in_a_short_range),
         cmocka_unit_test(refusals),
         cmocka_unit_test(calibration),
-        cmocka_unit_test(run_folder),
     };
     ctx = eq_context_new();
     omp_set_num_threads(1); /* the networks are tiny: threads would mostly wait for each other */

@@ -5,7 +5,7 @@
 #include "command.h"
 #include "eval/report.h"
 #include "models.h"
-#include "run/folder.h"
+#include "run/session.h"
 
 typedef struct settings {
     const char *out, *model, *target, *method;
@@ -64,6 +64,7 @@ typedef struct demo {
     eq_pipeline *pipeline;
     eq_classifier *evaluator;
     eq_targets targets;
+    const char *doing;
 } demo;
 
 static void show_progress(void *user, int64_t done, int64_t total)
@@ -89,43 +90,41 @@ static eq_status open_all(demo *d)
     return eq_classifier_open(ctx, d->evaluator_folder, &d->evaluator);
 }
 
+static void show_stage(void *user, const char *doing)
+{
+    demo *d = user;
+    if (strcmp(doing, "generating") == 0)
+        doing = d->doing;
+    eq_progress_end(d->call->progress);
+    eq_progress_begin(d->call->progress, doing, "images");
+}
+
 /* One set, graded and written to `folder`. evaluation: a table for people, malloc'ed. */
 static eq_status make_set(demo *d, const char *folder, const char *doing, const char *method, const eq_targets *targets,
                           char **evaluation)
 {
-    eq_context *ctx = d->call->ctx;
-    eq_generate_options o = {.count = d->s->count,
-                             .seed = (uint64_t)d->call->common.seed,
-                             .steps = (int)d->s->steps,
-                             .method = method,
-                             .bf16 = eq_bf16_is_fast(),
-                             .progress = show_progress,
-                             .progress_user = d};
-    eq_generation set;
-    eq_grade grade = {0};
-    eq_progress_begin(d->call->progress, doing, "images");
-    EQ_TRY(eq_generate(d->pipeline, &o, targets, &set));
+    eq_session session = {.pipeline = d->pipeline,
+                          .targets = targets,
+                          .out = folder,
+                          .replace = true,
+                          .evaluator = d->evaluator,
+                          .evaluator_name = "evaluator",
+                          .stage = show_stage,
+                          .stage_user = d,
+                          .options = {.count = d->s->count,
+                                      .seed = (uint64_t)d->call->common.seed,
+                                      .steps = (int)d->s->steps,
+                                      .method = method,
+                                      .bf16 = eq_bf16_is_fast(),
+                                      .progress = show_progress,
+                                      .progress_user = d}};
+    eq_session_result result;
+    d->doing = doing;
+    eq_status status = eq_session_run(&session, &result);
     eq_progress_end(d->call->progress);
-    json_t *asked = json_pack("{s:I, s:I, s:I, s:s, s:s, s:s}", "count", (json_int_t)d->s->count, "seed",
-                              (json_int_t)d->call->common.seed, "steps", (json_int_t)d->s->steps, "method", method,
-                              "target", targets->count ? d->s->target : "none", "dtype", o.bf16 ? "bf16" : "f32");
-    eq_status status = asked ? EQ_OK : eq_fail_memory(ctx, "settings");
     if (status == EQ_OK)
-        status = eq_grade_generation(ctx, d->evaluator, "evaluator", &set, targets, NULL, &grade);
-    if (status == EQ_OK)
-        status = eq_evaluation_format(ctx, &grade.evaluation, evaluation);
-    eq_run_record record = {.pipeline = d->pipeline,
-                            .options = &o,
-                            .targets = targets,
-                            .generation = &set,
-                            .settings = asked,
-                            .evaluator = d->evaluator,
-                            .grade = &grade};
-    if (status == EQ_OK)
-        status = eq_run_write_folder(ctx, folder, &record);
-    eq_grade_free(&grade);
-    eq_generation_free(&set);
-    json_decref(asked);
+        status = eq_evaluation_format(d->call->ctx, &result.grade.evaluation, evaluation);
+    eq_session_result_free(&result);
     return status;
 }
 

@@ -1,17 +1,21 @@
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/path.h"
 #include "command.h"
+#include "eval/report.h"
 #include "heads.h"
+#include "io/json.h"
 #include "models.h"
-#include "run/folder.h"
-#include "run/grade.h"
-#include "run/settings.h"
+#include "run/session.h"
 
 typedef struct settings {
-    const char *model, *out, *evaluator;
+    const char *model, *out, *evaluator, *verify;
+    bool resume;
+    double checkpoint_minutes, verify_limit;
+    int report;
     int64_t count, steps, first_index;
     int sampler;
     const char *spacing;
@@ -29,6 +33,8 @@ static const char *const samplers[] = {"ddim", "ddpm",        "pndm",  "euler", 
                                        "heun", "dpmsolver++", "model", NULL};
 static const char *const presets[] = {"none", "p2", "sd", NULL};
 static const char *const dtypes[] = {"f32", "bf16", "auto", NULL};
+static const char *const reports[] = {"auto", "none", "plain", "twins", NULL};
+enum { REPORT_AUTO, REPORT_NONE, REPORT_PLAIN, REPORT_TWINS };
 enum { DTYPE_BF16 = 1, DTYPE_AUTO = 2 };
 
 static const eq_option options[] = {
@@ -47,7 +53,18 @@ static const eq_option options[] = {
      .value = "DIR",
      .required = true,
      .member = offsetof(settings, out),
-     .help = "new folder for the images, manifest.jsonl and run.json"},
+     .help = "new folder for the images, manifest.jsonl, run.json and report.html"},
+    {.name = "resume",
+     .kind = EQ_FLAG,
+     .member = offsetof(settings, resume),
+     .help = "continue an interrupted run in --out, if there is one"},
+    {.name = "checkpoint-minutes",
+     .kind = EQ_REAL,
+     .value = "F",
+     .standard = "5",
+     .real = {0, 1e6},
+     .member = offsetof(settings, checkpoint_minutes),
+     .help = "time between checkpoints, 0 for one after every group of images and when stopped only"},
     {.name = "count",
      .letter = 'n',
      .kind = EQ_INTEGER,
@@ -68,6 +85,14 @@ static const eq_option options[] = {
      .value = "DIR",
      .member = offsetof(settings, evaluator),
      .help = "classifier that labels and grades the result: a folder, or one in the model's folder"},
+    {.name = "report",
+     .kind = EQ_CHOICE,
+     .value = "KIND",
+     .choices = reports,
+     .standard = "auto",
+     .member = offsetof(settings, report),
+     .help = "report.html: plain, of this set, or twins, beside the same noise without guidance, which costs as much "
+             "again; auto is plain where there is an evaluator"},
     {.heading = "Target"},
     {.name = "target",
      .letter = 't',
@@ -87,6 +112,19 @@ static const eq_option options[] = {
      .member = offsetof(settings, adps),
      .help = "attribute predictor, in place of the model folder's own for that attribute; A=C,...:FILE names the "
              "attribute and classes of heads that the published code saved (linears.{i} in a .pt)"},
+    {.name = "verify",
+     .kind = EQ_FOLDER,
+     .value = "DIR",
+     .member = offsetof(settings, verify),
+     .help = "meet the target's quotas exactly, as this classifier sees it: images beyond them are replaced by others "
+             "that are drawn to what is missing; a folder, or one in the model's folder"},
+    {.name = "verify-limit",
+     .kind = EQ_REAL,
+     .value = "F",
+     .standard = "3",
+     .real = {0.01, 1000},
+     .member = offsetof(settings, verify_limit),
+     .help = "images to draw for it, at most, as a multiple of --count"},
     {.heading = "Guidance"},
     {.name = "method",
      .kind = EQ_CHOICE,
@@ -201,57 +239,75 @@ static const char *const examples[] = {
 typedef struct generate_run {
     const eq_invocation *call;
     const settings *s;
+    char *model, *evaluator_folder, *verifier_folder, *twins_folder;
     eq_pipeline *pipeline;
-    eq_classifier *evaluator;
-    char *model, *evaluator_folder;
+    eq_classifier *evaluator, *verifier;
     eq_targets targets;
-    eq_generate_options options;
-    eq_generation generation;
-    eq_grade grade;
-    bool graded;
+    eq_session session;
+    eq_session_result result;
 } generate_run;
+
+/* Calibration and labelling are quick beside the rest, and do not count images. */
+static void show_stage(void *user, const char *doing)
+{
+    generate_run *r = user;
+    eq_progress_end(r->call->progress);
+    eq_progress_begin(r->call->progress, doing, "images");
+}
 
 static void show_progress(void *user, int64_t done, int64_t total)
 {
     generate_run *r = user;
-    double images = (double)done / (double)total * (double)r->s->count;
-    eq_progress_set(r->call->progress, images, (double)r->s->count, NULL);
+    int64_t steps = r->s->steps, images = total / (steps > 0 ? steps : 1);
+    eq_progress_set(r->call->progress, (double)done / (double)total * (double)images, (double)images, NULL);
 }
 
-static eq_status open_evaluator(generate_run *r)
+/* --- opening --- */
+
+static eq_status open_classifier(generate_run *r, const char *name, bool required, char **folder, eq_classifier **out)
 {
     eq_context *ctx = r->call->ctx;
-    EQ_TRY(eq_classifier_folder(ctx, r->model, r->s->evaluator ? r->s->evaluator : "evaluator", &r->evaluator_folder));
-    if (!r->s->evaluator && !eq_path_is_folder(r->evaluator_folder))
-        return EQ_OK; /* the set stays ungraded */
-    return eq_classifier_open(ctx, r->evaluator_folder, &r->evaluator);
+    EQ_TRY(eq_classifier_folder(ctx, r->model, name, folder));
+    return required || eq_path_is_folder(*folder) ? eq_classifier_open(ctx, *folder, out) : EQ_OK;
+}
+
+static eq_status open_classifiers(generate_run *r)
+{
+    const settings *s = r->s;
+    const char *evaluator = s->evaluator ? s->evaluator : "evaluator";
+    EQ_TRY(open_classifier(r, evaluator, s->evaluator != NULL, &r->evaluator_folder, &r->evaluator));
+    if (!s->verify)
+        return EQ_OK;
+    EQ_TRY(open_classifier(r, s->verify, true, &r->verifier_folder, &r->verifier));
+    if (r->evaluator && strcmp(eq_classifier_hash(r->evaluator), eq_classifier_hash(r->verifier)) == 0)
+        eq_log(r->call->ctx, EQ_LOG_WARNING,
+               "the evaluator is the classifier of --verify: that its counts meet the target says nothing about the "
+               "images");
+    return EQ_OK;
 }
 
 static eq_status open_all(generate_run *r)
 {
     eq_context *ctx = r->call->ctx;
     const settings *s = r->s;
-    if (eq_path_exists(s->out))
-        return eq_fail(ctx, EQ_BAD_USAGE, "--out %s: there is something already; choose a new folder", s->out);
     EQ_TRY(eq_model_folder(ctx, s->model, &r->model));
     EQ_TRY(eq_pipeline_open(ctx, r->model, &r->pipeline));
     for (int i = 0; i < s->adps.count; i++)
-        EQ_TRY(eq_add_heads(ctx, r->pipeline, s->adps.item[i], &r->options));
+        EQ_TRY(eq_add_heads(ctx, r->pipeline, s->adps.item[i], &r->session.options));
     int known_count;
     const eq_attribute *known = eq_pipeline_attributes(r->pipeline, &known_count);
     for (int i = 0; i < s->targets.count; i++)
         EQ_TRY(eq_targets_add(ctx, &r->targets, s->targets.item[i], known, known_count));
     for (int i = 0; i < s->target_files.count; i++)
         EQ_TRY(eq_targets_read(ctx, &r->targets, s->target_files.item[i], known, known_count));
-    return open_evaluator(r);
+    return open_classifiers(r);
 }
 
 static void fill_options(generate_run *r)
 {
     const settings *s = r->s;
     const eq_invocation *call = r->call;
-    bool method_given = eq_given(call, "method");
-    r->options = (eq_generate_options){
+    r->session.options = (eq_generate_options){
         .count = s->count,
         .first_index = s->first_index,
         .seed = (uint64_t)call->common.seed,
@@ -260,7 +316,7 @@ static void fill_options(generate_run *r)
         .spacing = s->spacing,
         .eta = s->eta > 0 ? s->eta : 0,
         .deterministic = s->eta == 0,
-        .method = method_given ? methods[s->method] : NULL,
+        .method = eq_given(call, "method") ? methods[s->method] : NULL,
         .loss = eq_given(call, "loss") ? losses[s->loss] : NULL,
         .preset = s->preset > 0 ? presets[s->preset] : NULL,
         .strength = s->strength > 0 ? s->strength : 0,
@@ -276,91 +332,145 @@ static void fill_options(generate_run *r)
     };
 }
 
-static eq_status settings_json(generate_run *r, json_t **out)
+static void fill_session(generate_run *r)
 {
-    eq_run_settings resolved;
-    EQ_TRY(eq_run_settings_resolve(r->pipeline, &r->options, &r->targets, &resolved));
-    *out = eq_run_settings_json(&resolved);
-    eq_run_settings_free(&resolved);
-    return *out ? EQ_OK : eq_fail_memory(r->call->ctx, "run.json");
+    const settings *s = r->s;
+    eq_session *session = &r->session;
+    session->pipeline = r->pipeline;
+    session->targets = &r->targets;
+    session->out = s->out;
+    session->command = r->call->line;
+    session->resume = s->resume;
+    session->calibrate = s->strength == EQ_AUTO;
+    session->checkpoint_seconds = 60 * s->checkpoint_minutes;
+    session->evaluator = r->evaluator;
+    session->evaluator_name = r->evaluator_folder;
+    session->verifier = r->verifier;
+    session->verifier_name = r->verifier_folder;
+    session->verify_limit = s->verify_limit;
+    session->stage = show_stage;
+    session->stage_user = r;
 }
 
-static eq_status grade(generate_run *r)
-{
-    if (!r->evaluator)
-        return EQ_OK;
-    EQ_TRY(eq_grade_generation(r->call->ctx, r->evaluator, r->evaluator_folder, &r->generation, &r->targets, NULL,
-                               &r->grade));
-    r->graded = true;
-    return EQ_OK;
-}
+/* --- the report --- */
 
-static eq_status write_folder(generate_run *r)
+/* The images of the same noise without guidance, in a folder of the run's. */
+static eq_status make_twins(generate_run *r)
 {
-    json_t *asked;
-    EQ_TRY(settings_json(r, &asked));
-    eq_run_record record = {.pipeline = r->pipeline,
-                            .options = &r->options,
-                            .targets = &r->targets,
-                            .generation = &r->generation,
-                            .settings = asked,
-                            .evaluator = r->evaluator,
-                            .grade = r->graded ? &r->grade : NULL};
-    eq_status status = eq_run_write_folder(r->call->ctx, r->s->out, &record);
-    json_decref(asked);
+    eq_targets nothing = {0};
+    eq_session twins = r->session;
+    eq_session_result result;
+    r->twins_folder = eq_path_join(r->s->out, "unguided");
+    if (!r->twins_folder)
+        return eq_fail_memory(r->call->ctx, "a path");
+    twins.out = r->twins_folder;
+    twins.command = NULL;
+    twins.targets = &nothing;
+    twins.verifier = NULL;
+    twins.calibrate = false;
+    twins.resume = true;
+    twins.options.method = "none";
+    eq_status status = eq_session_run(&twins, &result);
+    eq_session_result_free(&result);
     return status;
 }
 
-static eq_status report(generate_run *r)
+static eq_status write_report(generate_run *r)
 {
-    if (r->call->common.json) {
-        if (!r->graded)
-            return eq_print_json(r->call, json_pack("{s:s, s:I, s:f}", "out", r->s->out, "n",
-                                                    (json_int_t)r->generation.count, "seconds", r->generation.seconds));
-        json_t *json;
-        EQ_TRY(eq_evaluation_json(r->call->ctx, &r->grade.evaluation, &json));
-        return eq_print_json(r->call, json);
+    int kind = r->s->report;
+    if (kind == REPORT_AUTO)
+        kind = r->evaluator ? REPORT_PLAIN : REPORT_NONE;
+    if (kind == REPORT_NONE)
+        return EQ_OK;
+    if (kind == REPORT_TWINS)
+        EQ_TRY(make_twins(r));
+    char *path = eq_path_join(r->s->out, "report.html");
+    eq_status status =
+        path ? eq_report_write(r->call->ctx, r->s->out, r->twins_folder, path) : eq_fail_memory(r->call->ctx, "a path");
+    free(path);
+    return status;
+}
+
+/* --- what is printed --- */
+
+static eq_status print_json(const generate_run *r)
+{
+    json_t *json;
+    const eq_generation *g = &r->result.generation;
+    if (!r->result.graded)
+        return eq_print_json(r->call, json_pack("{s:o, s:I, s:f}", "out", eq_json_text(r->s->out), "n",
+                                                (json_int_t)g->count, "seconds", g->seconds));
+    EQ_TRY(eq_evaluation_json(r->call->ctx, &r->result.grade.evaluation, &json));
+    return eq_print_json(r->call, json);
+}
+
+static void print_verification(const generate_run *r)
+{
+    const eq_verification *v = &r->result.verification;
+    const eq_generation *g = &r->result.generation;
+    int64_t replaced = 0;
+    for (int64_t i = 0; i < g->count; i++)
+        replaced += g->replaces[i] >= 0;
+    printf("verified by %s: %" PRId64 " of %" PRId64 " images replaced, %" PRId64 " drawn for it (%.0f U-Net passes, "
+           "%.0f%% more)\n",
+           r->verifier_folder, replaced, g->count, v->drawn, v->unet_passes,
+           100 * v->unet_passes / fmax(g->unet_passes - v->unet_passes, 1));
+}
+
+static eq_status print_result(const generate_run *r)
+{
+    const eq_generation *g = &r->result.generation;
+    if (r->result.was_finished) {
+        if (!r->call->common.json)
+            printf("%s was finished already\n", r->s->out);
+        return EQ_OK;
     }
-    if (r->graded) {
+    if (r->call->common.json)
+        return print_json(r);
+    if (r->result.graded) {
         char *text;
-        EQ_TRY(eq_evaluation_format(r->call->ctx, &r->grade.evaluation, &text));
+        EQ_TRY(eq_evaluation_format(r->call->ctx, &r->result.grade.evaluation, &text));
         fputs(text, stdout);
         free(text);
     }
-    printf("%" PRId64 " images in %s: %.1f s, of which guidance %.2f s, %.0f U-Net passes\n", r->generation.count,
-           r->s->out, r->generation.seconds, r->generation.guidance_seconds, r->generation.unet_passes);
+    if (r->result.verification.done)
+        print_verification(r);
+    printf("%" PRId64 " images in %s: %.1f s, of which guidance %.2f s, %.0f U-Net passes\n", g->count, r->s->out,
+           g->seconds, g->guidance_seconds, g->unet_passes);
     return EQ_OK;
 }
 
 static eq_status generate(generate_run *r)
 {
-    fill_options(r);
+    fill_options(r); /* imported heads need the timesteps */
     EQ_TRY(open_all(r));
-    if (r->s->strength == EQ_AUTO) {
-        eq_progress_begin(r->call->progress, "calibrating", "images");
-        EQ_TRY(eq_calibrate(r->pipeline, &r->options, &r->targets));
-        eq_progress_end(r->call->progress);
-    }
-    eq_progress_begin(r->call->progress, "generating", "images");
-    EQ_TRY(eq_generate(r->pipeline, &r->options, &r->targets, &r->generation));
+    fill_session(r);
+    EQ_TRY(eq_session_run(&r->session, &r->result));
+    EQ_TRY(write_report(r));
     eq_progress_end(r->call->progress);
-    EQ_TRY(grade(r));
-    EQ_TRY(write_folder(r));
-    return report(r);
+    EQ_TRY(print_result(r));
+    const eq_verification *v = &r->result.verification;
+    if (v->done && !v->exact)
+        return eq_fail(r->call->ctx, EQ_FAILED,
+                       "the quota was not met within the %" PRId64 " images that --verify-limit %g lets be drawn; what "
+                       "was found is in %s",
+                       v->drawn, r->s->verify_limit, r->s->out);
+    return EQ_OK;
 }
 
 static eq_status run(const eq_invocation *call)
 {
     generate_run r = {.call = call, .s = call->settings};
     eq_status status = generate(&r);
-    if (r.graded)
-        eq_grade_free(&r.grade);
-    eq_generation_free(&r.generation);
+    eq_session_result_free(&r.result);
     eq_targets_free(&r.targets);
     eq_classifier_close(r.evaluator);
+    eq_classifier_close(r.verifier);
     eq_pipeline_close(r.pipeline);
     free(r.model);
     free(r.evaluator_folder);
+    free(r.verifier_folder);
+    free(r.twins_folder);
     return status;
 }
 
@@ -370,7 +480,9 @@ const eq_command eq_command_generate = {
     .description =
         "Samples images from a diffusion model and guides them, step by step, so that the whole set follows the "
         "targets. Without a target it samples at random. The folder gets the images, a line for each in "
-        "manifest.jsonl, and run.json with all settings, hashes, timings and the grading.",
+        "manifest.jsonl, run.json with all settings, hashes, timings and the grading, and report.html.\n\n"
+        "An interrupted run, by Ctrl-C, a full disk or anything else, leaves the finished images and a checkpoint; "
+        "--resume with the same options continues it, and the images are the same as if nothing had happened.",
     .examples = examples,
     .options = options,
     .settings_size = sizeof(settings),

@@ -63,6 +63,7 @@ typedef struct eq_invocation {
     eq_progress *progress;
     void *settings; /* the command's own struct, filled from its options; owned */
     eq_common common;
+    char *line; /* the whole command line, quoted for a shell; owned */
     int argument_count;
     const char **arguments; /* [argument_count], owned */
     bool *given;            /* [rows of the option table] see eq_given; owned */

@@ -187,6 +187,38 @@ static eq_status check_complete(const eq_invocation *call)
     return EQ_OK;
 }
 
+/* A word as a shell wants it: 'gender*glasses' in quotes. */
+static void print_word(FILE *out, const char *word)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_=:,./+@%";
+    if (*word && strspn(word, plain) == strlen(word)) {
+        fputs(word, out);
+        return;
+    }
+    fputc('\'', out);
+    for (; *word; word++) {
+        if (*word == '\'')
+            fputs("'\\''", out);
+        else
+            fputc(*word, out);
+    }
+    fputc('\'', out);
+}
+
+static eq_status write_line(eq_invocation *call, int argc, char *const *argv)
+{
+    size_t size;
+    FILE *out = open_memstream(&call->line, &size);
+    if (!out)
+        return eq_fail_memory(call->ctx, "the command line");
+    fprintf(out, "equipoise %s", call->command->name);
+    for (int i = 0; i < argc; i++) {
+        fputc(' ', out);
+        print_word(out, argv[i]);
+    }
+    return fclose(out) == 0 ? EQ_OK : eq_fail_memory(call->ctx, "the command line");
+}
+
 eq_status eq_invocation_open(eq_invocation *call, const eq_command *command, int argc, char *const *argv)
 {
     rows r;
@@ -195,6 +227,7 @@ eq_status eq_invocation_open(eq_invocation *call, const eq_command *command, int
     call->given = calloc((size_t)eq_option_count(command->options) + 1, sizeof *call->given);
     if (!call->settings || !call->given)
         return eq_fail_memory(call->ctx, "options");
+    EQ_TRY(write_line(call, argc, argv));
     EQ_TRY(eq_options_default(call->ctx, command->options, call->settings));
     EQ_TRY(eq_options_default(call->ctx, eq_common_options, &call->common));
     EQ_TRY(collect_rows(call->ctx, command, &r));
@@ -211,6 +244,7 @@ void eq_invocation_close(eq_invocation *call)
         eq_options_free(call->command->options, call->settings);
     free(call->settings);
     free(call->given);
+    free(call->line);
     for (int i = 0; i < call->value_count; i++)
         free(call->values[i]);
     free(call->values);

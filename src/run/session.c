@@ -1,0 +1,418 @@
+#include "run/session.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/path.h"
+#include "run/checkpoint.h"
+#include "run/verify.h"
+
+enum { LEAST_DRAWN = 8 };
+
+typedef struct run_state {
+    const eq_session *session;
+    eq_context *ctx;
+    eq_generate_options options; /* with the strength found */
+    eq_run_settings settings;
+    json_t *identity;
+    char *checkpoint_path;
+    eq_checkpoint begun; /* what is continued; zeroed where nothing is */
+    eq_verifier verifier;
+    eq_session_result *result;
+    int64_t done; /* images finished, of the count */
+    double start, earlier_seconds, last_checkpoint;
+} run_state;
+
+static void tell(const run_state *r, const char *doing)
+{
+    if (r->session->stage)
+        r->session->stage(r->session->stage_user, doing);
+}
+
+static eq_run_record record_of(const run_state *r)
+{
+    return (eq_run_record){.pipeline = r->session->pipeline,
+                           .targets = r->session->targets,
+                           .generation = &r->result->generation,
+                           .identity = r->identity,
+                           .command = r->session->command};
+}
+
+/* --- checkpoints --- */
+
+static eq_status write_checkpoint(run_state *r, eq_group *group)
+{
+    const eq_generation *g = &r->result->generation;
+    const eq_verification *v = &r->result->verification;
+    double guidance = group ? eq_group_guidance_seconds(group) : 0, passes = group ? eq_group_passes(group) : 0;
+    r->last_checkpoint = eq_seconds();
+    json_t *run = json_pack("{s:O, s:I, s:f, s:f, s:f, s:I, s:I, s:i, s:f}", "identity", r->identity, "done",
+                            (json_int_t)r->done, "seconds", r->earlier_seconds + r->last_checkpoint - r->start,
+                            "guidance_seconds", g->guidance_seconds + guidance, "unet_passes", g->unet_passes + passes,
+                            "drawn", (json_int_t)v->drawn, "replaced", (json_int_t)v->replaced, "rounds", v->rounds,
+                            "verification_passes", v->unet_passes + (r->done == g->count ? passes : 0));
+    if (!run)
+        return eq_fail_memory(r->ctx, "a checkpoint");
+    eq_status status = eq_checkpoint_write(r->ctx, r->checkpoint_path, run, r->session->pipeline, g, group);
+    json_decref(run);
+    return status;
+}
+
+static eq_status check_rows(run_state *r)
+{
+    const eq_generation *g = &r->result->generation;
+    bool good = true;
+    for (int64_t i = 0; i < g->count; i++)
+        good = good && g->indices[i] >= 0 && g->batches[i] >= 0;
+    for (int t = 0; t < g->target_count; t++)
+        for (int64_t i = 0; i < g->count; i++) {
+            int cell = g->cells[t * g->count + i];
+            good = good && cell >= -1 && cell < r->session->targets->items[t].cells;
+        }
+    return good ? EQ_OK : eq_fail(r->ctx, EQ_BAD_INPUT, "%s: is damaged; start anew", r->checkpoint_path);
+}
+
+static eq_status read_checkpoint(run_state *r)
+{
+    const eq_json *run = &r->begun.run;
+    eq_generation *g = &r->result->generation;
+    eq_verification *v = &r->result->verification;
+    int64_t rounds;
+    EQ_TRY(eq_json_int(r->ctx, run, "done", 0, g->count, &r->done));
+    EQ_TRY(eq_json_float(r->ctx, run, "seconds", 0, 1e12, &r->earlier_seconds));
+    EQ_TRY(eq_json_float(r->ctx, run, "guidance_seconds", 0, 1e12, &g->guidance_seconds));
+    EQ_TRY(eq_json_float(r->ctx, run, "unet_passes", 0, 1e18, &g->unet_passes));
+    EQ_TRY(eq_json_int(r->ctx, run, "drawn", 0, INT32_MAX, &v->drawn));
+    EQ_TRY(eq_json_int(r->ctx, run, "replaced", 0, INT32_MAX, &v->replaced));
+    EQ_TRY(eq_json_int(r->ctx, run, "rounds", 0, INT32_MAX, &rounds));
+    EQ_TRY(eq_json_float(r->ctx, run, "verification_passes", 0, 1e18, &v->unet_passes));
+    v->rounds = (int)rounds;
+    EQ_TRY(eq_checkpoint_rows(r->ctx, &r->begun, r->session->pipeline, g));
+    EQ_TRY(check_rows(r));
+    return eq_run_folder_read(r->ctx, r->session->out, r->done, g);
+}
+
+/* --- beginning --- */
+
+static eq_status find_begun(run_state *r, const json_t **identity)
+{
+    eq_json run;
+    EQ_TRY(eq_checkpoint_open(r->ctx, r->checkpoint_path, &r->begun));
+    EQ_TRY(eq_json_object(r->ctx, &r->begun.run, "identity", &run));
+    *identity = run.object;
+    return EQ_OK;
+}
+
+static eq_status find_finished(run_state *r, json_t **identity)
+{
+    eq_json run;
+    char *path = eq_path_join(r->session->out, "run.json");
+    eq_status status = path ? eq_json_read(r->ctx, path, &run) : eq_fail_memory(r->ctx, "a path");
+    free(path);
+    EQ_TRY(status);
+    *identity = eq_run_identity_of(run.object);
+    eq_json_close(&run);
+    return *identity ? EQ_OK : eq_fail(r->ctx, EQ_BAD_INPUT, "%s/run.json: not of a generation", r->session->out);
+}
+
+/* The factors that calibration found when the run began; they may be nowhere else. */
+static void recall_factors(run_state *r, const json_t *begun)
+{
+    eq_pipeline *pipeline = r->session->pipeline;
+    const json_t *factors = json_object_get(begun, "factors");
+    for (int a = 0; a < pipeline->adp_count; a++) {
+        double factor = json_number_value(json_object_get(factors, pipeline->attributes[a].name));
+        if (factor > 0)
+            pipeline->adps[a].strength = factor;
+    }
+}
+
+/* begun: the identity of the run that is continued; NULL where a new one begins. */
+static eq_status settle(run_state *r, const json_t *begun)
+{
+    const eq_session *s = r->session;
+    r->options = s->options;
+    if (s->calibrate && begun) {
+        recall_factors(r, begun);
+    } else if (s->calibrate) {
+        tell(r, "calibrating");
+        EQ_TRY(eq_calibrate(s->pipeline, &r->options, s->targets));
+    }
+    EQ_TRY(eq_run_settings_resolve(s->pipeline, &r->options, s->targets, &r->settings));
+    EQ_TRY(eq_run_identity(r->ctx, s->pipeline, &r->settings, s->targets, &r->identity));
+    if (s->verifier)
+        json_object_set_new(
+            r->identity, "verification",
+            json_pack("{s:s, s:f}", "classifier", eq_classifier_hash(s->verifier), "limit", s->verify_limit));
+    return begun ? eq_run_identity_check(r->ctx, begun, r->identity, s->out) : EQ_OK;
+}
+
+static eq_status begin(run_state *r)
+{
+    const eq_session *s = r->session;
+    eq_folder_state state = s->replace ? EQ_FOLDER_NEW : eq_run_folder_state(s->out);
+    const json_t *begun = NULL;
+    if (state == EQ_FOLDER_OTHER)
+        return eq_fail(r->ctx, EQ_BAD_USAGE, "%s: there is something already that is no run; choose a new folder",
+                       s->out);
+    if (state != EQ_FOLDER_NEW && !s->resume)
+        return eq_fail(r->ctx, EQ_BAD_USAGE, "%s: there is a run already; %s or choose a new folder", s->out,
+                       state == EQ_FOLDER_BEGUN ? "continue it with --resume" : "it is finished: delete it");
+    if (s->verifier)
+        EQ_TRY(eq_verifier_new(r->ctx, s->verifier, s->targets, &r->verifier));
+    if (state == EQ_FOLDER_FINISHED) {
+        json_t *finished;
+        EQ_TRY(find_finished(r, &finished));
+        eq_status status = settle(r, finished);
+        json_decref(finished);
+        r->result->was_finished = true;
+        return status;
+    }
+    if (state == EQ_FOLDER_BEGUN)
+        EQ_TRY(find_begun(r, &begun));
+    EQ_TRY(settle(r, begun));
+    EQ_TRY(eq_generation_new(s->pipeline, &r->settings, s->targets, r->options.count, r->options.first_index,
+                             &r->result->generation));
+    if (begun)
+        return read_checkpoint(r);
+    EQ_TRY(eq_run_folder_begin(r->ctx, s->out, s->replace));
+    return write_checkpoint(r, NULL); /* early, so that a folder that refuses is found out now */
+}
+
+/* --- sampling --- */
+
+typedef struct group_watch {
+    run_state *run;
+    int64_t done_before, group, total; /* in steps of images */
+} group_watch;
+
+static void watch_progress(void *user, int steps_done, int steps)
+{
+    const group_watch *w = user;
+    const eq_generate_options *o = &w->run->options;
+    if (o->progress)
+        o->progress(o->progress_user, w->done_before + w->group * steps_done, w->total);
+}
+
+static eq_status watch_boundary(void *user, eq_group *group)
+{
+    run_state *r = ((const group_watch *)user)->run;
+    double interval = r->session->checkpoint_seconds;
+    return interval > 0 && eq_seconds() - r->last_checkpoint > interval ? write_checkpoint(r, group) : EQ_OK;
+}
+
+static eq_status stopped(run_state *r, eq_group *group)
+{
+    EQ_TRY(write_checkpoint(r, group));
+    return eq_fail(r->ctx, EQ_CANCELLED, "stopped with %lld of %lld images finished; continue with --resume",
+                   (long long)r->done, (long long)r->options.count);
+}
+
+/* Samples images numbered first_index... into rows from `row` on of `out`. */
+static eq_status sample_group(run_state *r, const eq_targets *targets, int64_t first_index, int64_t n, int64_t row,
+                              eq_generation *out)
+{
+    eq_group *group;
+    int steps = r->settings.plan.steps;
+    group_watch watch = {r, row * steps, n, out->count * steps};
+    EQ_TRY(eq_group_new(r->session->pipeline, &r->settings, targets, first_index, n, &group));
+    eq_status status = EQ_OK;
+    if (r->begun.file.path && eq_checkpoint_has_group(&r->begun))
+        status = eq_checkpoint_group(r->ctx, &r->begun, group);
+    eq_checkpoint_close(&r->begun);
+    if (status == EQ_OK) {
+        watch_progress(&watch, eq_group_state_of(group)->sampling.next_call * steps / r->settings.plan.calls, steps);
+        status = eq_group_sample(
+            group, &(eq_group_watch){.boundary = watch_boundary, .progress = watch_progress, .user = &watch});
+    }
+    if (status == EQ_OK) {
+        eq_group_store(group, row, out);
+        eq_group_account(group, out);
+    } else if (status == EQ_CANCELLED) {
+        status = stopped(r, group);
+    }
+    eq_group_free(group);
+    return status;
+}
+
+/* Rows `row`... are finished: they go to the folder, and the checkpoint says so. */
+static eq_status keep_rows(run_state *r, int64_t row, int64_t n)
+{
+    int64_t *rows = malloc((size_t)n * sizeof *rows);
+    if (!rows)
+        return eq_fail_memory(r->ctx, "a list of images");
+    for (int64_t i = 0; i < n; i++)
+        rows[i] = row + i;
+    eq_run_record record = record_of(r);
+    eq_status status = eq_run_folder_add(r->ctx, r->session->out, &record, rows, n);
+    free(rows);
+    EQ_TRY(status);
+    r->done = row + n;
+    return write_checkpoint(r, NULL);
+}
+
+static eq_status sample_all(run_state *r)
+{
+    eq_generation *g = &r->result->generation;
+    tell(r, "generating");
+    while (r->done < g->count) {
+        int64_t first = r->done, left = g->count - first, n = left < r->settings.group ? left : r->settings.group;
+        EQ_TRY(sample_group(r, r->session->targets, r->options.first_index + first, n, first, g));
+        for (int64_t i = first; i < first + n; i++)
+            g->batches[i] = first / r->settings.group;
+        EQ_TRY(keep_rows(r, first, n));
+    }
+    return EQ_OK;
+}
+
+/* --- verification --- */
+
+/* How many images to draw for `wanted`, going by how many of those drawn so far were of use. */
+static int64_t next_draw(const run_state *r, int64_t wanted, int64_t left)
+{
+    const eq_verification *v = &r->result->verification;
+    double use = v->drawn > 0 ? fmax((double)v->replaced / (double)v->drawn, 0.1) : 0.8;
+    int64_t most = r->settings.group > LEAST_DRAWN ? r->settings.group : LEAST_DRAWN;
+    int64_t n = (int64_t)ceil((double)wanted / use);
+    n = n < LEAST_DRAWN ? LEAST_DRAWN : n > most ? most : n;
+    return n < left ? n : left;
+}
+
+/* Images that were drawn in addition, sampled into `fresh`, go where they fit. */
+static eq_status put_in_place(run_state *r, eq_generation *fresh, eq_tally *tally)
+{
+    eq_verification *v = &r->result->verification;
+    eq_generation *g = &r->result->generation;
+    int64_t *rows = malloc((size_t)tally->surplus_count * sizeof *rows), count = 0;
+    if (!rows)
+        return eq_fail_memory(r->ctx, "a list of images");
+    int64_t first_batch = (g->count + r->settings.group - 1) / r->settings.group;
+    for (int64_t i = 0; i < fresh->count; i++)
+        fresh->batches[i] = first_batch + v->rounds;
+    eq_status status = eq_verifier_replace(r->ctx, &r->verifier, r->session->pipeline, fresh, tally, g, rows, &count);
+    eq_run_record record = record_of(r);
+    if (status == EQ_OK)
+        status = eq_run_folder_add(r->ctx, r->session->out, &record, rows, count);
+    free(rows);
+    g->unet_passes += fresh->unet_passes;
+    g->guidance_seconds += fresh->guidance_seconds;
+    v->unet_passes += fresh->unet_passes;
+    v->drawn += fresh->count;
+    v->replaced += count;
+    v->rounds++;
+    return status == EQ_OK ? write_checkpoint(r, NULL) : status;
+}
+
+static eq_status draw_round(run_state *r, eq_tally *tally, int64_t n)
+{
+    const eq_session *s = r->session;
+    eq_generation fresh;
+    eq_targets missing;
+    int64_t first = r->options.first_index + r->options.count + r->result->verification.drawn;
+    EQ_TRY(eq_verifier_missing(r->ctx, &r->verifier, tally, s->targets, &missing));
+    eq_status status = eq_generation_new(s->pipeline, &r->settings, s->targets, n, first, &fresh);
+    if (status == EQ_OK)
+        status = sample_group(r, &missing, first, n, 0, &fresh);
+    if (status == EQ_OK)
+        status = put_in_place(r, &fresh, tally);
+    eq_generation_free(&fresh);
+    eq_targets_free(&missing);
+    return status;
+}
+
+static eq_status verify(run_state *r)
+{
+    const eq_session *s = r->session;
+    eq_verification *v = &r->result->verification;
+    if (!s->verifier)
+        return EQ_OK;
+    v->done = true;
+    int64_t limit = (int64_t)ceil(s->verify_limit * (double)r->options.count);
+    for (bool told = false;; told = true) {
+        eq_tally tally;
+        EQ_TRY(eq_verifier_tally(r->ctx, &r->verifier, &r->result->generation, &tally));
+        v->exact = tally.surplus_count == 0;
+        eq_status status = EQ_OK;
+        bool enough = v->exact || v->drawn >= limit;
+        if (!enough && !told)
+            tell(r, "replacing");
+        if (!enough)
+            status = draw_round(r, &tally, next_draw(r, tally.surplus_count, limit - v->drawn));
+        eq_tally_free(&tally);
+        if (status != EQ_OK || enough)
+            return status;
+    }
+}
+
+static json_t *verification_json(const run_state *r)
+{
+    const eq_verification *v = &r->result->verification;
+    json_t *replaced = json_array();
+    for (int64_t i = 0; i < r->result->generation.count; i++)
+        if (r->result->generation.replaces[i] >= 0)
+            json_array_append_new(replaced, json_integer((json_int_t)r->result->generation.replaces[i]));
+    return json_pack("{s:o, s:O, s:b, s:i, s:I, s:o, s:f}", "classifier", eq_json_text(r->session->verifier_name),
+                     "asked", json_object_get(r->identity, "verification"), "exact", (int)v->exact, "rounds", v->rounds,
+                     "drawn", (json_int_t)v->drawn, "replaced", replaced, "unet_passes", v->unet_passes);
+}
+
+/* --- the end --- */
+
+static eq_status finish(run_state *r)
+{
+    const eq_session *s = r->session;
+    eq_session_result *out = r->result;
+    out->generation.seconds = r->earlier_seconds + eq_seconds() - r->start;
+    if (s->evaluator) {
+        tell(r, "labelling");
+        EQ_TRY(eq_grade_generation(r->ctx, s->evaluator, s->evaluator_name, &out->generation, s->targets, NULL,
+                                   &out->grade));
+        out->graded = true;
+    }
+    json_t *verification = out->verification.done ? verification_json(r) : NULL;
+    eq_run_record record = record_of(r);
+    record.verification = verification;
+    record.evaluator = s->evaluator;
+    record.grade = out->graded ? &out->grade : NULL;
+    eq_status status = eq_run_folder_finish(r->ctx, s->out, &record);
+    json_decref(verification);
+    return status;
+}
+
+static eq_status run_all(run_state *r)
+{
+    EQ_TRY(begin(r));
+    if (r->result->was_finished)
+        return EQ_OK;
+    EQ_TRY(sample_all(r));
+    EQ_TRY(verify(r));
+    return finish(r);
+}
+
+eq_status eq_session_run(const eq_session *session, eq_session_result *out)
+{
+    *out = (eq_session_result){0};
+    double now = eq_seconds();
+    run_state r = {.session = session,
+                   .ctx = session->pipeline->ctx,
+                   .checkpoint_path = eq_path_join(session->out, "checkpoint.safetensors"),
+                   .result = out,
+                   .start = now,
+                   .last_checkpoint = now};
+    eq_status status = r.checkpoint_path ? run_all(&r) : eq_fail_memory(r.ctx, "a path");
+    eq_checkpoint_close(&r.begun);
+    eq_verifier_free(&r.verifier);
+    eq_run_settings_free(&r.settings);
+    json_decref(r.identity);
+    free(r.checkpoint_path);
+    return status;
+}
+
+void eq_session_result_free(eq_session_result *result)
+{
+    if (result->graded)
+        eq_grade_free(&result->grade);
+    eq_generation_free(&result->generation);
+    *result = (eq_session_result){0};
+}

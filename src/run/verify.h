@@ -1,0 +1,44 @@
+/* Exact quotas: which images of a labelled set fit the target, which are too many of their kind, and what is missing.
+ */
+#ifndef EQ_RUN_VERIFY_H
+#define EQ_RUN_VERIFY_H
+
+#include "eval/labelling.h"
+#include "run/generation.h"
+
+/* The targets of a run in the classes of the classifier that verifies it. */
+typedef struct eq_verifier {
+    eq_classifier *classifier; /* not owned */
+    const eq_attribute *attributes;
+    int attribute_count;
+    eq_targets targets; /* owned */
+} eq_verifier;
+
+/* EQ_BAD_USAGE where the classifier does not know a target's attributes and classes, or there is no target. */
+eq_status eq_verifier_new(eq_context *ctx, eq_classifier *classifier, const eq_targets *targets, eq_verifier *out);
+void eq_verifier_free(eq_verifier *verifier);
+
+/* What a set's labels come to. */
+typedef struct eq_tally {
+    int64_t surplus_count;
+    int64_t *surplus;          /* [surplus_count] rows that do not fit, owned */
+    int *missing[EQ_MAX_ADPS]; /* [targets] [cells] images still wanted, owned; adds up to surplus_count each */
+    int target_count;
+} eq_tally;
+
+/* Labels all rows, and keeps of every kind as many as its quota, the surest first. */
+eq_status eq_verifier_tally(eq_context *ctx, const eq_verifier *verifier, const eq_generation *generation,
+                            eq_tally *out);
+void eq_tally_free(eq_tally *tally);
+
+/* The share of what is missing, over the cells of the run's own targets. */
+eq_status eq_verifier_missing(eq_context *ctx, const eq_verifier *verifier, const eq_tally *tally,
+                              const eq_targets *targets, eq_targets *out);
+
+/* Puts those of the fresh images that are wanted in the place of surplus ones, in `replaced` [tally->surplus_count]
+ * the rows that were, and takes them off the tally. */
+eq_status eq_verifier_replace(eq_context *ctx, const eq_verifier *verifier, const eq_pipeline *pipeline,
+                              const eq_generation *fresh, eq_tally *tally, eq_generation *generation, int64_t *replaced,
+                              int64_t *replaced_count);
+
+#endif
