@@ -49,7 +49,9 @@ typedef struct eq_generate_options {
     int guide_first, guide_last; /* guided steps, from 1; [all] */
     int64_t coupled;             /* images that share one P [all; 100 in preset p2] */
     int64_t micro_batch;         /* images through the network at a time [chosen] */
-    size_t memory_bytes;         /* for what the encoder keeps [a quarter of the machine's] */
+    size_t memory_bytes;         /* for the run as a whole; fewer images go through the network at a time, and less is
+                                    kept between encoder and decoder, to stay within [not bounded; a quarter of the
+                                    machine's for what is kept] */
     int bf16;                    /* 1: bfloat16 activations, 0: float32 */
     eq_generate_progress progress;
     void *progress_user;
@@ -82,8 +84,9 @@ typedef struct eq_generation {
     int64_t coupled;   /* images that shared one P */
     double *strengths; /* [attribute_count] that were used; 0 for what was only watched */
     double seconds, guidance_seconds;
-    double unet_passes; /* of single images */
-    size_t arena_bytes, weight_bytes;
+    double unet_passes;               /* of single images */
+    size_t arena_bytes, weight_bytes; /* of activations, and of weights packed for the kernels */
+    size_t carry_bytes, held_bytes; /* of what is kept between encoder and decoder, and of images and loaded weights */
 } eq_generation;
 
 /* Generates. targets may be empty. EQ_CANCELLED after eq_cancel: nothing is returned then. */
@@ -94,9 +97,9 @@ EQ_API void eq_generation_free(eq_generation *generation);
 /* Whether this processor computes bfloat16 faster than float32. */
 EQ_API int eq_bf16_is_fast(void);
 
-/* Finds, for each attribute of the targets, the factor by which strengths are multiplied: on a small batch, the one that
- * trades distance to the target best against drift from the unguided images of the same seeds (see doc/method.md). It
- * is remembered in the pipeline, and in the predictors' files where they can be written (a warning says if not). */
+/* Finds, for each attribute of the targets, the factor by which strengths are multiplied: on a small batch, the one
+ * that trades distance to the target best against drift from the unguided images of the same seeds (see doc/method.md).
+ * It is remembered in the pipeline, and in the predictors' files where they can be written (a warning says if not). */
 EQ_API eq_status eq_calibrate(eq_pipeline *pipeline, const eq_generate_options *options, const eq_targets *targets);
 
 #ifdef __cplusplus

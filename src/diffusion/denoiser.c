@@ -1,5 +1,6 @@
 #include "diffusion/denoiser.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -50,9 +51,52 @@ static eq_status compile(eq_denoiser *d, const eq_unet_config *config, eq_params
                               &d->program);
 }
 
-static eq_status allocate_carries(eq_denoiser *d, size_t memory_bytes)
+/* What the run takes with the program as it is, without carry buffers. */
+static size_t least_bytes(const eq_denoiser *d, const eq_denoiser_options *options)
 {
-    size_t budget = memory_bytes ? memory_bytes : machine_memory() / 4;
+    eq_program_memory memory = eq_program_memory_use(d->program);
+    return options->held_bytes + memory.arena_bytes + memory.carry_bytes + memory.packed_bytes;
+}
+
+static eq_status too_little_memory(const eq_denoiser *d, const eq_denoiser_options *options)
+{
+    static const double MB = 1 << 20;
+    double need = (double)least_bytes(d, options) / MB, held = (double)options->held_bytes / MB;
+    return eq_fail(
+        d->ctx, EQ_BAD_USAGE,
+        "%.0f MB of memory are too few: %lld images in lock-step hold %.0f MB, and the network takes %.0f MB "
+        "for %lld at a time; give it %.0f MB, or let fewer images share one mean (--coupled)",
+        floor((double)options->total_bytes / MB), (long long)d->count, ceil(held), ceil(need - held),
+        (long long)d->micro_batch, ceil(need));
+}
+
+/* Compiles for fewer images at a time until the bound is kept. */
+static eq_status compile_within(eq_denoiser *d, const eq_unet_config *config, eq_params *params,
+                                const eq_denoiser_options *options)
+{
+    int64_t limit = options->micro_batch > 0 ? options->micro_batch : 32;
+    for (;; limit = d->micro_batch / 2) {
+        d->micro_batch = even_micro_batch(d->count, limit);
+        d->batches = (d->count + d->micro_batch - 1) / d->micro_batch;
+        EQ_TRY(compile(d, config, params, options));
+        if (options->total_bytes == 0 || least_bytes(d, options) <= options->total_bytes)
+            return EQ_OK;
+        if (d->micro_batch == 1 || options->micro_batch > 0)
+            return too_little_memory(d, options);
+        eq_program_free(d->program);
+        d->program = NULL;
+    }
+}
+
+static size_t carry_budget(const eq_denoiser *d, const eq_denoiser_options *options)
+{
+    if (options->total_bytes > 0)
+        return options->total_bytes - least_bytes(d, options);
+    return options->memory_bytes ? options->memory_bytes : machine_memory() / 4;
+}
+
+static eq_status allocate_carries(eq_denoiser *d, size_t budget)
+{
     d->carry_bytes = eq_program_memory_use(d->program).carry_bytes;
     int64_t fit = d->carry_bytes ? (int64_t)(budget / d->carry_bytes) : d->batches;
     d->kept = fit < d->batches ? fit : d->batches;
@@ -80,12 +124,9 @@ eq_status eq_denoiser_new(eq_context *ctx, const eq_unet_config *config, eq_para
         return eq_fail_memory(ctx, "a denoiser");
     d->ctx = ctx;
     d->count = options->count;
-    int64_t limit = options->micro_batch > 0 ? options->micro_batch : 32;
-    d->micro_batch = even_micro_batch(d->count, limit);
-    d->batches = (d->count + d->micro_batch - 1) / d->micro_batch;
-    eq_status status = compile(d, config, params, options);
+    eq_status status = compile_within(d, config, params, options);
     if (status == EQ_OK)
-        status = allocate_carries(d, options->memory_bytes);
+        status = allocate_carries(d, carry_budget(d, options));
     if (status != EQ_OK) {
         eq_denoiser_free(d);
         return status;
@@ -117,6 +158,11 @@ eq_shape eq_denoiser_h_shape(const eq_denoiser *d)
 int64_t eq_denoiser_micro_batch(const eq_denoiser *d)
 {
     return d->micro_batch;
+}
+
+size_t eq_denoiser_carry_bytes(const eq_denoiser *d)
+{
+    return (size_t)d->kept * d->carry_bytes;
 }
 
 eq_program *eq_denoiser_program(eq_denoiser *d)

@@ -13,12 +13,17 @@ typedef struct eq_denoiser_options {
     int64_t micro_batch; /* images at a time; 0: chosen */
     size_t memory_bytes; /* what carry buffers may take; beyond it the encoder is run again. 0: a quarter of the
                             machine's memory */
+    size_t
+        total_bytes;     /* what weights packed for the kernels, activations, carry buffers and `held_bytes` may take
+                            together; 0: not bounded. Images at a time, where they are chosen, and carry buffers follow */
+    size_t held_bytes;   /* what the caller holds besides, of `total_bytes` */
     int height, width;   /* of the U-Net's input */
     eq_dtype dtype;      /* of activations: EQ_F32 or EQ_BF16 */
     const char *backend; /* NULL: the fastest */
 } eq_denoiser_options;
 
-/* params: loaded, kept by the caller. Free with eq_denoiser_free. */
+/* params: loaded, kept by the caller. Free with eq_denoiser_free. EQ_BAD_USAGE: `total_bytes` are too few, even for one
+ * image at a time; the message says how many would do. */
 eq_status eq_denoiser_new(eq_context *ctx, const eq_unet_config *config, eq_params *params,
                           const eq_denoiser_options *options, eq_denoiser **out);
 void eq_denoiser_free(eq_denoiser *denoiser);
@@ -28,6 +33,8 @@ int64_t eq_denoiser_h_count(const eq_denoiser *denoiser);
 /* [h', w', c] of h. */
 eq_shape eq_denoiser_h_shape(const eq_denoiser *denoiser);
 int64_t eq_denoiser_micro_batch(const eq_denoiser *denoiser);
+/* Bytes of the carry buffers, beside the program's own. */
+size_t eq_denoiser_carry_bytes(const eq_denoiser *denoiser);
 /* The compiled network, for memory reports and timings. */
 eq_program *eq_denoiser_program(eq_denoiser *denoiser);
 

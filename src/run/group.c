@@ -61,6 +61,23 @@ static eq_sampling sampling_of(eq_group *group)
 
 /* --- a group's life --- */
 
+/* What the images of a group hold while they are sampled, results of the whole run and the loaded weights included. */
+static size_t held_bytes(const eq_group *group)
+{
+    const eq_model *model = &group->pipeline->model;
+    const eq_unet_config *unet = &model->unet;
+    size_t pixels = (size_t)unet->sample_size * (size_t)unet->sample_size, weights = 0;
+    size_t in = (size_t)unet->in_channels, out = (size_t)unet->out_channels;
+    size_t history = (size_t)group->settings->plan.sampler->history;
+    /* x, its scaled copy, noise and history; the prediction; h */
+    size_t image = (pixels * (in * (3 + history) + out) + (size_t)eq_shape_count(&model->h_shape)) * sizeof(float);
+    for (int i = 0; i < model->params->count; i++) {
+        const eq_tensor *tensor = &model->params->items[i].tensor;
+        weights += (size_t)eq_shape_count(&tensor->shape) * eq_dtype_size(tensor->dtype);
+    }
+    return (size_t)group->n * image + (size_t)group->settings->options->count * pixels * 3 + weights;
+}
+
 static eq_status open_group(eq_group *group, const eq_targets *targets)
 {
     eq_pipeline *pipeline = group->pipeline;
@@ -73,7 +90,8 @@ static eq_status open_group(eq_group *group, const eq_targets *targets)
                            &group->guidance));
     eq_denoiser_options options = {.count = group->n,
                                    .micro_batch = s->options->micro_batch,
-                                   .memory_bytes = s->options->memory_bytes,
+                                   .total_bytes = s->options->memory_bytes,
+                                   .held_bytes = held_bytes(group),
                                    .height = unet->sample_size,
                                    .width = unet->sample_size,
                                    .dtype = s->options->bf16 ? EQ_BF16 : EQ_F32};
@@ -187,4 +205,6 @@ void eq_group_account(const eq_group *group, eq_generation *out)
     out->unet_passes += eq_denoiser_passes(group->denoiser);
     out->arena_bytes = memory.arena_bytes + memory.carry_bytes;
     out->weight_bytes = memory.packed_bytes;
+    out->carry_bytes = eq_denoiser_carry_bytes(group->denoiser);
+    out->held_bytes = held_bytes(group);
 }

@@ -210,14 +210,15 @@ eq_status eq_run_json(eq_context *ctx, const eq_run_record *r, json_t **out)
 {
     const eq_generation *g = r->generation;
     double labelling = r->grade ? r->grade->seconds : 0;
-    *out = json_pack("{s:s, s:s, s:o, s:o, s:o, s:O, s:O, s:o, s:{s:f, s:f, s:f, s:f}, s:f, s:I, s:{s:I, s:I}, s:o}",
-                     "format", "equipoise run 1", "version", EQUIPOISE_VERSION, "settings", settings_json(r), "model",
-                     model_json(&r->pipeline->model), "heads", heads_json(r), "targets",
-                     json_object_get(r->identity, "targets"), "factors", json_object_get(r->identity, "factors"),
-                     "strengths", strengths_json(r), "seconds", "total", g->seconds + labelling, "sampling", g->seconds,
-                     "guidance", g->guidance_seconds, "labelling", labelling, "unet_passes", g->unet_passes,
-                     "peak_rss_bytes", peak_rss_bytes(), "planned_bytes", "arena", (json_int_t)g->arena_bytes,
-                     "packed_weights", (json_int_t)g->weight_bytes, "p_per_step", p_per_step_json(r));
+    *out = json_pack(
+        "{s:s, s:s, s:o, s:o, s:o, s:O, s:O, s:o, s:{s:f, s:f, s:f, s:f}, s:f, s:I, s:{s:I, s:I, s:I, s:I}, s:o}",
+        "format", "equipoise run 1", "version", EQUIPOISE_VERSION, "settings", settings_json(r), "model",
+        model_json(&r->pipeline->model), "heads", heads_json(r), "targets", json_object_get(r->identity, "targets"),
+        "factors", json_object_get(r->identity, "factors"), "strengths", strengths_json(r), "seconds", "total",
+        g->seconds + labelling, "sampling", g->seconds, "guidance", g->guidance_seconds, "labelling", labelling,
+        "unet_passes", g->unet_passes, "peak_rss_bytes", peak_rss_bytes(), "planned_bytes", "arena",
+        (json_int_t)g->arena_bytes, "packed_weights", (json_int_t)g->weight_bytes, "carries",
+        (json_int_t)g->carry_bytes, "images_and_weights", (json_int_t)g->held_bytes, "p_per_step", p_per_step_json(r));
     if (!*out)
         return eq_fail_memory(ctx, "run.json");
     if (r->verification)

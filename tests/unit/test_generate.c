@@ -82,8 +82,14 @@ static void micro_batches_do_not_matter(void **state)
         options.micro_batch = 64;
         eq_generation large = generate(&options, &balanced);
         options.micro_batch = 4;
-        options.memory_bytes = 1; /* encoded again instead of kept */
-        eq_generation again = generate(&options, &balanced);
+        eq_generation again;
+        options.memory_bytes = 1;
+        assert_fails(eq_generate(pipeline, &options, &balanced, &again), EQ_BAD_USAGE, "too few");
+        while (eq_generate(pipeline, &options, &balanced, &again) != EQ_OK) /* encoded again instead of kept */
+            options.memory_bytes += 20000;
+        assert_int_equal(again.carry_bytes, 0);
+        assert_true(again.arena_bytes + again.weight_bytes + again.held_bytes <= options.memory_bytes);
+        options.memory_bytes = 0;
         assert_true(most_apart(&small, 0, &large, 0, 10) <= 1);
         assert_int_equal(most_apart(&small, 0, &again, 0, 10), 0);
         assert_true(again.unet_passes > small.unet_passes);

@@ -225,7 +225,7 @@ static const eq_option options[] = {
      .standard = "0",
      .range = {0, INT64_MAX},
      .member = offsetof(settings, memory),
-     .help = "for keeping what the encoder computed, 0 for a quarter of the machine's"},
+     .help = "the run may take, 0 for what it likes; fewer images go through the network at a time to stay within"},
     {0}};
 
 static const char *const examples[] = {
