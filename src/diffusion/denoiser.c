@@ -11,7 +11,8 @@ struct eq_denoiser {
     eq_program *program;
     eq_unet unet;
     int64_t count, micro_batch, batches;
-    int64_t kept; /* the first `kept` micro-batches have a carry buffer of their own */
+    int64_t kept;                /* the first `kept` micro-batches have a carry buffer of their own */
+    const int32_t *class_labels; /* [count], not owned; NULL: all 0 */
     unsigned char *carries;
     size_t carry_bytes;
     int64_t in_count, out_count, h_count; /* numbers an image */
@@ -124,6 +125,7 @@ eq_status eq_denoiser_new(eq_context *ctx, const eq_unet_config *config, eq_para
         return eq_fail_memory(ctx, "a denoiser");
     d->ctx = ctx;
     d->count = options->count;
+    d->class_labels = options->class_labels;
     eq_status status = compile_within(d, config, params, options);
     if (status == EQ_OK)
         status = allocate_carries(d, carry_budget(d, options));
@@ -182,6 +184,15 @@ static int64_t batch_images(const eq_denoiser *d, int64_t b)
     return left < d->micro_batch ? left : d->micro_batch;
 }
 
+/* The labels of micro-batch b; where the last is short, 0 fills it up. */
+static void write_labels(eq_denoiser *d, int64_t b)
+{
+    int32_t *labels = eq_program_data(d->program, d->unet.class_label);
+    int64_t images = d->class_labels ? batch_images(d, b) : 0;
+    for (int64_t i = 0; i < d->micro_batch; i++)
+        labels[i] = i < images ? d->class_labels[b * d->micro_batch + i] : 0;
+}
+
 static eq_status encode_batch(eq_denoiser *d, int64_t b, const float *x, float timestep)
 {
     eq_program_set_carry(d->program, b < d->kept ? d->carries + (size_t)b * d->carry_bytes : NULL);
@@ -192,6 +203,8 @@ static eq_status encode_batch(eq_denoiser *d, int64_t b, const float *x, float t
     memset(sample + images * d->in_count, 0, (size_t)((d->micro_batch - images) * d->in_count) * sizeof(float));
     for (int64_t i = 0; i < d->micro_batch; i++)
         t[i] = timestep;
+    if (d->unet.class_label != EQ_NONE)
+        write_labels(d, b);
     d->passes += 0.5 * (double)images;
     return eq_program_run_stage(d->program, EQ_UNET_ENCODE);
 }

@@ -20,6 +20,9 @@ typedef struct eq_denoiser_options {
     int height, width;   /* of the U-Net's input */
     eq_dtype dtype;      /* of activations: EQ_F32 or EQ_BF16 */
     const char *backend; /* NULL: the fastest */
+
+    /* [count] 0 to num_class_embeds - 1, of networks with classes; kept by the caller. NULL: all 0 */
+    const int32_t *class_labels;
 } eq_denoiser_options;
 
 /* params: loaded, kept by the caller. Free with eq_denoiser_free. EQ_BAD_USAGE: `total_bytes` are too few, even for one

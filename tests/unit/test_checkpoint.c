@@ -9,6 +9,7 @@
 
 #include "base/file.h"
 #include "diffusion/checkpoint.h"
+#include "diffusion/denoiser.h"
 #include "io/safetensors.h"
 #include "kernels/program.h"
 #include "models/names_adm.h"
@@ -319,6 +320,40 @@ static void classes_shift_the_embedding(void **state)
     eq_params_free(params);
 }
 
+/* The denoiser hands each image its own label, however the images are cut into micro-batches. */
+static void classes_in_the_denoiser(void **state)
+{
+    enum { IMAGES = 5 };
+    static const int32_t labels[IMAGES] = {4, 0, 1, 3, 2};
+    eq_unet_config unet = adm_config();
+    unet.num_class_embeds = 5;
+    eq_params *params = tiny_params(ctx, &unet, 4);
+    float *x = tiny_normals(5, IMAGES * TINY_PIXELS), *found[2];
+    for (int cut = 0; cut < 2; cut++) {
+        eq_denoiser_options options = {
+            .count = IMAGES, .micro_batch = cut ? 2 : 0, .height = 16, .width = 16, .class_labels = labels};
+        eq_denoiser *denoiser;
+        assert_ok(eq_denoiser_new(ctx, &unet, params, &options, &denoiser));
+        found[cut] = calloc(2 * IMAGES * TINY_PIXELS, sizeof(float));
+        assert_ok(eq_denoiser_run(denoiser, x, 300, found[cut]));
+        eq_denoiser_free(denoiser);
+    }
+    assert_true(tiny_relative_error(found[0], found[1], 2 * IMAGES * TINY_PIXELS) < 1e-5);
+    for (int i = 0; i < IMAGES; i++) {
+        eq_denoiser_options options = {.count = 1, .height = 16, .width = 16, .class_labels = &labels[i]};
+        eq_denoiser *denoiser;
+        float alone[2 * TINY_PIXELS];
+        assert_ok(eq_denoiser_new(ctx, &unet, params, &options, &denoiser));
+        assert_ok(eq_denoiser_run(denoiser, x + i * TINY_PIXELS, 300, alone));
+        assert_true(tiny_relative_error(found[0] + 2 * i * TINY_PIXELS, alone, 2 * TINY_PIXELS) < 1e-5);
+        eq_denoiser_free(denoiser);
+    }
+    free(found[0]);
+    free(found[1]);
+    free(x);
+    eq_params_free(params);
+}
+
 static void heads_by_number(void **state)
 {
     eq_unet_config unet = adm_config();
@@ -548,6 +583,7 @@ int main(void)
         cmocka_unit_test(adm_names_are_the_originals),
         in_folder(attention_orders_agree),
         cmocka_unit_test(classes_shift_the_embedding),
+        cmocka_unit_test(classes_in_the_denoiser),
         in_folder(heads_by_number),
         in_folder(settings_must_agree),
         in_folder(usual_multiples),
