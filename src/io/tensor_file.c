@@ -88,13 +88,31 @@ static bool is_json(const uint8_t *head, size_t size)
     return size >= 8 && head[0] == '{' && head[7] != 0;
 }
 
+/* Whether it begins as a safetensors file: the length of its header, less than 2^56, and the header. */
+static bool is_safetensors(const uint8_t *head, size_t size)
+{
+    return size > 8 && head[7] == 0 && head[8] == '{';
+}
+
+/* A pickle by itself holds no tensors' data. */
+static eq_status refuse_pickle(eq_context *ctx, const uint8_t *head, size_t size, const char *name)
+{
+    if (size < 2 || head[0] != 0x80 || head[1] > 5 || is_safetensors(head, size))
+        return EQ_OK;
+    return eq_fail(ctx, EQ_BAD_INPUT,
+                   "%s: byte 2: a pickle, but not what torch.save writes: PyTorch's magic number expected", name);
+}
+
 eq_status eq_tensor_file_open_single(eq_context *ctx, const char *path, eq_tensor_file *out)
 {
     uint8_t head[HEAD_BYTES];
     size_t size;
     *out = (eq_tensor_file){0};
     EQ_TRY(read_head(ctx, path, head, &size));
-    return eq_torch_file_is(head, size) ? eq_torch_file_open(ctx, path, out) : eq_safetensors_open(ctx, path, out);
+    if (eq_torch_file_is(head, size))
+        return eq_torch_file_open(ctx, path, out);
+    EQ_TRY(refuse_pickle(ctx, head, size, path));
+    return eq_safetensors_open(ctx, path, out);
 }
 
 eq_status eq_tensor_file_open(eq_context *ctx, const char *path, eq_tensor_file *out)
@@ -108,11 +126,23 @@ eq_status eq_tensor_file_open(eq_context *ctx, const char *path, eq_tensor_file 
     return eq_tensor_file_open_single(ctx, path, out);
 }
 
+eq_status eq_tensor_file_probe(eq_context *ctx, const char *path, bool *is)
+{
+    uint8_t head[HEAD_BYTES];
+    size_t size;
+    *is = false;
+    EQ_TRY(read_head(ctx, path, head, &size));
+    *is = eq_torch_file_is(head, size) || is_safetensors(head, size);
+    return EQ_OK;
+}
+
 eq_status eq_tensor_file_from_memory(eq_context *ctx, const uint8_t *bytes, size_t size, const char *name,
                                      eq_tensor_file *out)
 {
     if (eq_torch_file_is(bytes, size))
         return eq_torch_file_from_memory(ctx, bytes, size, name, out);
+    *out = (eq_tensor_file){0};
+    EQ_TRY(refuse_pickle(ctx, bytes, size, name));
     return eq_safetensors_from_memory(ctx, bytes, size, name, out);
 }
 

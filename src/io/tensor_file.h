@@ -32,6 +32,8 @@ typedef struct eq_tensor_file {
 eq_status eq_tensor_file_open(eq_context *ctx, const char *path, eq_tensor_file *out);
 /* The same without indexes: for the shards that one lists. */
 eq_status eq_tensor_file_open_single(eq_context *ctx, const char *path, eq_tensor_file *out);
+/* Whether the file begins as one of the containers does (an index does not: any JSON could be one). */
+eq_status eq_tensor_file_probe(eq_context *ctx, const char *path, bool *is);
 /* Reads one file's content from memory, which must stay as it is until the close; `name` stands for the file. */
 eq_status eq_tensor_file_from_memory(eq_context *ctx, const uint8_t *bytes, size_t size, const char *name,
                                      eq_tensor_file *out);

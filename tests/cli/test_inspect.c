@@ -14,6 +14,7 @@
 #include "io/manifest.h"
 #include "models/classifier_file.h"
 #include "temporary.h"
+#include "torch_bytes.h"
 #include "train/h_store.h"
 
 static const char model_hash[] = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
@@ -85,6 +86,54 @@ static void test_h_store(void **state)
     eq_context_free(ctx);
 }
 
+/* {"w": a tensor, "linears.0.weight": another}; a file of PyTorch's, whatever its name. */
+static void test_torch(void **state)
+{
+    eq_context *ctx = eq_context_new();
+    const float values[6] = {0};
+    const tensor_bytes tensors[] = {{"FloatStorage", "0", 6, 0, 2, {2, 3}, {3, 1}},
+                                    {"HalfStorage", "1", 4, 0, 1, {4}, {1}}};
+    char *path = eq_path_join(*state, "model");
+    bytes pickle = {0};
+    zip_bytes zip = {0};
+    PUT(&pickle, "\x80\2}(");
+    put_text(&pickle, "w");
+    put_tensor(&pickle, &tensors[0], 0);
+    put_text(&pickle, "b");
+    put_tensor(&pickle, &tensors[1], 0);
+    PUT(&pickle, "u.");
+    zip_add(&zip, "m/data.pkl", pickle.at, pickle.size, 0);
+    zip_add(&zip, "m/data/0", values, 24, 0);
+    zip_add(&zip, "m/data/1", values, 8, 0);
+    zip_finish(&zip);
+    assert_int_equal(eq_file_write(ctx, path, zip.file.at, zip.file.size), EQ_OK);
+    describes(ctx, *state, "model", true,
+              "{\"kind\": \"tensors\", \"container\": \"PyTorch zip\", \"parameters\": 10, \"bytes\": 32, "
+              "\"dtypes\": {\"f32\": {\"tensors\": 1, \"parameters\": 6}, \"f16\": {\"tensors\": 1, "
+              "\"parameters\": 4}}, \"metadata\": {}, \"tensors\": [{\"name\": \"b\", \"dtype\": \"f16\", "
+              "\"shape\": [4]}, {\"name\": \"w\", \"dtype\": \"f32\", \"shape\": [2, 3]}]}");
+    drop(&pickle);
+    drop(&zip.file);
+
+    pickle.size = 0;
+    zip = (zip_bytes){0};
+    PUT(&pickle, "\x80\2}");
+    put_text(&pickle, "linears.0.weight");
+    put_tensor(&pickle, &tensors[0], 0);
+    PUT(&pickle, "s.");
+    zip_add(&zip, "m/data.pkl", pickle.at, pickle.size, 0);
+    zip_add(&zip, "m/data/0", values, 24, 0);
+    zip_finish(&zip);
+    assert_int_equal(eq_file_write(ctx, path, zip.file.at, zip.file.size), EQ_OK);
+    describes(ctx, *state, "model", true,
+              "{\"kind\": \"published attribute heads\", \"container\": \"PyTorch zip\", \"head\": \"linear\", "
+              "\"heads\": 1, \"classes\": 2, \"h_numbers\": 3, \"dtype\": \"f32\"}");
+    drop(&pickle);
+    drop(&zip.file);
+    free(path);
+    eq_context_free(ctx);
+}
+
 static void test_classifier(void **state)
 {
     eq_context *ctx = eq_context_new();
@@ -151,6 +200,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_predictor, temporary_setup, temporary_teardown),
         cmocka_unit_test_setup_teardown(test_h_store, temporary_setup, temporary_teardown),
+        cmocka_unit_test_setup_teardown(test_torch, temporary_setup, temporary_teardown),
         cmocka_unit_test_setup_teardown(test_classifier, temporary_setup, temporary_teardown),
         cmocka_unit_test_setup_teardown(test_run, temporary_setup, temporary_teardown),
     };

@@ -464,6 +464,13 @@ static void legacy_containers(void **state)
     assert_refused(b, "\"little_endian\": true expected, found false");
 }
 
+static void bare_pickles_are_named(void **state)
+{
+    bytes b = {0};
+    PUT(&b, "\x80\2}q\0.");
+    assert_refused(b, "m.pt: byte 2: a pickle, but not what torch.save writes");
+}
+
 /* Storages that are views of others, as PyTorch before 0.4 shared them. */
 static void legacy_views(void **state)
 {
@@ -503,6 +510,7 @@ int main(void)
         cmocka_unit_test(deflated_entries_are_inflated),
         cmocka_unit_test(legacy_containers),
         cmocka_unit_test(legacy_views),
+        cmocka_unit_test(bare_pickles_are_named),
     };
     ctx = eq_context_new();
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

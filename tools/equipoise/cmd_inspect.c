@@ -12,6 +12,7 @@ static const eq_option options[] = {{0}};
 static const char *const examples[] = {
     "equipoise inspect model",
     "equipoise inspect model/unet/diffusion_pytorch_model.safetensors",
+    "equipoise inspect v1-5-pruned-emaonly.ckpt",
     "equipoise inspect labels.csv --json",
     NULL,
 };
@@ -128,7 +129,7 @@ const eq_command eq_command_inspect = {
     .summary = "say what a file or folder is",
     .description =
         "Tells by the content: a model folder (network, schedule, shape of its h-space, the hash that "
-        "attribute predictors are bound to), a safetensors file (its tensors and metadata), an attribute "
+        "attribute predictors are bound to), a file of tensors (safetensors, PyTorch's .pt and .ckpt: container, types, metadata, tensors), an attribute "
         "predictor, a classifier, h-vectors, a training checkpoint, the folder of a run, labels, or images. Files are "
         "checked as they are when used.",
     .examples = examples,
