@@ -26,7 +26,7 @@ static eq_status read_image(const job *j, const char *name, uint8_t *pixels)
     eq_image whole = {0}, fitted = {0};
     eq_status status = eq_image_read(j->ctx, path, &whole);
     if (status == EQ_OK)
-        status = eq_image_fit(j->ctx, &whole, j->size, j->size, &fitted);
+        status = eq_classifier_fit(j->classifier, &whole, &fitted);
     if (status == EQ_OK)
         memcpy(pixels, fitted.pixels, (size_t)j->size * (size_t)j->size * 3);
     eq_image_free(&whole);
@@ -46,8 +46,7 @@ static eq_status label_waiting(job *j)
     float *features = out->features;
     if (features)
         features += first * (size_t)eq_classifier_feature_count(j->classifier);
-    eq_status status =
-        eq_classifier_run(j->classifier, j->pixels, j->waiting, j->size, j->size, probabilities, features, NULL, NULL);
+    eq_status status = eq_classifier_run_fitted(j->classifier, j->pixels, j->waiting, probabilities, features);
     j->waiting = 0;
     return status;
 }

@@ -38,8 +38,8 @@ static eq_status read_confusion(eq_context *ctx, const eq_json *json, int classe
                           classes);
 }
 
-static eq_status read_attribute(eq_context *ctx, json_t *item, const char *where, eq_attribute *attribute,
-                                eq_classifier_score *score)
+eq_status eq_classifier_attribute_read(eq_context *ctx, json_t *item, const char *where, eq_attribute *attribute,
+                                       eq_classifier_score *score)
 {
     if (!json_is_object(item))
         return eq_fail(ctx, EQ_BAD_INPUT, "%s: attributes: objects expected", where);
@@ -82,8 +82,8 @@ static eq_status read_config(eq_context *ctx, const eq_json *json, eq_classifier
         return eq_fail(ctx, EQ_BAD_INPUT, "%s: attributes: an array of 1 to %d expected", json->where,
                        EQ_CLASSIFIER_MAX_ATTRIBUTES);
     for (size_t i = 0; i < json_array_size(attributes); i++)
-        EQ_TRY(read_attribute(ctx, json_array_get(attributes, i), json->where,
-                              &config->attributes[config->attribute_count++], &out->scores[i]));
+        EQ_TRY(eq_classifier_attribute_read(ctx, json_array_get(attributes, i), json->where,
+                                            &config->attributes[config->attribute_count++], &out->scores[i]));
     return eq_classifier_check(ctx, config, json->where);
 }
 

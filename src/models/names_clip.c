@@ -50,7 +50,7 @@ static const name_pair layer_pairs[] = {
 static eq_weight_part in_proj_part(const char *ours, int64_t c)
 {
     int64_t index = strcmp(ours, ".self_attn.q_proj.") == 0 ? 0 : strcmp(ours, ".self_attn.k_proj.") == 0 ? 1 : 2;
-    return (eq_weight_part){index * c, c, c};
+    return (eq_weight_part){.offset = index * c, .block = c, .stride = c};
 }
 
 /* rest: "3.self_attn.q_proj.weight" -> "cond_stage_model.model.transformer.resblocks.3.attn.in_proj_weight" */

@@ -63,11 +63,30 @@ static eq_status take_part(eq_context *ctx, eq_param *param, const eq_tensor *fr
     return EQ_OK;
 }
 
+/* Points the parameter, [rows, columns], at a transposed copy of `from`, [columns, rows]. */
+static eq_status take_transposed(eq_context *ctx, eq_param *param, const eq_tensor *from)
+{
+    size_t rows = (size_t)param->tensor.shape.dim[0], columns = (size_t)param->tensor.shape.dim[1];
+    size_t bytes = eq_dtype_size(from->dtype);
+    char *copy = malloc(rows * columns * bytes);
+    if (!copy)
+        return eq_fail_memory(ctx, "the network's parameters");
+    for (size_t row = 0; row < rows; row++)
+        for (size_t column = 0; column < columns; column++)
+            memcpy(copy + (row * columns + column) * bytes, (const char *)from->data + (column * rows + row) * bytes,
+                   bytes);
+    free(param->owned);
+    param->owned = param->tensor.data = copy;
+    return EQ_OK;
+}
+
 /* The shape of the rows that `part` selects for a parameter of `wanted`; rows that the tensor does not have give a
  * shape that fits nothing. */
 static eq_shape part_shape(const eq_shape *shape, const eq_weight_part *part, const eq_shape *wanted)
 {
     eq_shape out = *shape;
+    if (part->transposed)
+        return shape->rank == 2 ? eq_shape_of(shape->dim[1], shape->dim[0]) : eq_shape_of(-1);
     if (part->block < 1 || shape->rank < 1 || wanted->rank < 1)
         return out;
     int64_t rows = wanted->dim[0], blocks = (rows + part->block - 1) / part->block;
@@ -95,6 +114,8 @@ static eq_status load_param(eq_context *ctx, eq_param *param, const eq_tensor_fi
                        eq_dtype_name(tensor->dtype));
     param->tensor.dtype = tensor->dtype;
     param->tensor.data = tensor->data;
+    if (part.transposed)
+        return take_transposed(ctx, param, tensor);
     return part.block ? take_part(ctx, param, tensor, &part) : EQ_OK;
 }
 

@@ -7,9 +7,11 @@
 
 /* Rows (first dimension) of a tensor that hold a parameter: blocks of `block` rows, the first at row `offset`, each
  * `stride` rows after the one before. block 0: the whole tensor. E.g. the queries of h heads of d channels in a fused
- * weight of [h * 3 * d, c]: {0, d, 3 * d}. */
+ * weight of [h * 3 * d, c]: {0, d, 3 * d}. Or, where `transposed`, the whole of a matrix that the file holds
+ * transposed. */
 typedef struct eq_weight_part {
     int64_t offset, block, stride;
+    bool transposed;
 } eq_weight_part;
 
 /* How another format names our parameters. */
