@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "eval/evaluation.h"
+#include "io/json.h"
 
 /* An object or array under construction fails once and stays failed: `value` may be NULL, and is always consumed. */
 static void put(bool *failed, json_t *object, const char *key, json_t *value)
@@ -150,13 +151,13 @@ eq_status eq_evaluation_json(eq_context *ctx, const eq_evaluation *evaluation, j
     for (int i = 0; i < evaluation->joint_count; i++)
         push(&failed, joint, joint_json(&failed, &evaluation->joint[i]));
     put(&failed, object, "n", json_integer(evaluation->n));
-    put(&failed, object, "evaluator", json_string(evaluation->evaluator));
+    put(&failed, object, "evaluator", eq_json_text(evaluation->evaluator));
     put(&failed, object, "attributes", attributes);
     put(&failed, object, "joint", joint);
     if (evaluation->has_frechet) {
         json_t *frechet = json_object();
         put(&failed, frechet, "features", json_string(evaluation->frechet_features));
-        put(&failed, frechet, "reference", json_string(evaluation->frechet_reference));
+        put(&failed, frechet, "reference", eq_json_text(evaluation->frechet_reference));
         put(&failed, frechet, "value", number(evaluation->frechet));
         put(&failed, object, "frechet", frechet);
     }

@@ -32,6 +32,12 @@ static eq_status add_attribute(draft *d, const char *name, const eq_attribute *k
 {
     eq_target *target = &d->target;
     int found = eq_attribute_find(known, known_count, name);
+    if (found < 0 && known_count == 0)
+        return eq_fail(
+            d->ctx, d->fault,
+            "%s: there is no attribute '%.100s', nor any other: the model has no attribute predictors; give one "
+            "with --adp",
+            d->where, name);
     if (found < 0) {
         const char *names[64];
         int count = known_count < 64 ? known_count : 64;

@@ -106,6 +106,15 @@ eq_status eq_run_folder_begin(eq_context *ctx, const char *folder, bool replace)
     return status == EQ_OK && replace ? remove_surplus(ctx, folder, NULL, 0) : status;
 }
 
+void eq_run_folder_abandon(const char *folder)
+{
+    char *images = eq_path_join(folder, "images"), *checkpoint = eq_path_join(folder, "checkpoint.safetensors");
+    if (images && checkpoint && rmdir(images) == 0 && unlink(checkpoint) == 0)
+        rmdir(folder);
+    free(images);
+    free(checkpoint);
+}
+
 /* --- images and manifest --- */
 
 static eq_status write_image(eq_context *ctx, const char *folder, const eq_generation *g, int64_t i)

@@ -16,6 +16,9 @@ eq_folder_state eq_run_folder_state(const char *folder);
 /* Makes the folder; with `replace`, what an earlier run left in it goes. */
 eq_status eq_run_folder_begin(eq_context *ctx, const char *folder, bool replace);
 
+/* Takes back what eq_run_folder_begin and a first checkpoint made, where nothing else has come in. */
+void eq_run_folder_abandon(const char *folder);
+
 /* Writes the images of rows [n] of the generation and appends their lines to the manifest. */
 eq_status eq_run_folder_add(eq_context *ctx, const char *folder, const eq_run_record *record, const int64_t *rows,
                             int64_t n);

@@ -1,9 +1,11 @@
 #include "run/pipeline.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 
+#include "base/file.h"
 #include "base/path.h"
 #include "guidance/adp_file.h"
 #include "guidance/adp_import.h"
@@ -20,6 +22,8 @@ static eq_status add_folder(eq_pipeline *pipeline, const char *folder)
     char *names[64];
     size_t count = 0;
     DIR *directory = opendir(folder);
+    if (!directory && errno != ENOENT && errno != ENOTDIR)
+        return eq_fail_system(pipeline->ctx, "read", folder, errno);
     if (!directory)
         return EQ_OK;
     for (struct dirent *entry; (entry = readdir(directory)) && count < 64;)

@@ -20,7 +20,9 @@ typedef struct run_state {
     eq_checkpoint begun; /* what is continued; zeroed where nothing is */
     eq_verifier verifier;
     eq_session_result *result;
-    int64_t done; /* images finished, of the count */
+    bool fresh;    /* whether the folder was begun just now */
+    int64_t done;  /* images finished, of the count */
+    int64_t unfit; /* of those, images that are to be replaced */
     double start, earlier_seconds, last_checkpoint;
 } run_state;
 
@@ -177,6 +179,7 @@ static eq_status begin(run_state *r)
     if (begun)
         return read_checkpoint(r);
     EQ_TRY(eq_run_folder_begin(r->ctx, s->out, s->replace));
+    r->fresh = true;
     return write_checkpoint(r, NULL); /* early, so that a folder that refuses is found out now */
 }
 
@@ -205,8 +208,11 @@ static eq_status watch_boundary(void *user, eq_group *group)
 static eq_status stopped(run_state *r, eq_group *group)
 {
     EQ_TRY(write_checkpoint(r, group));
-    return eq_fail(r->ctx, EQ_CANCELLED, "stopped with %lld of %lld images finished; continue with --resume",
-                   (long long)r->done, (long long)r->options.count);
+    const eq_sampling_state *at = &eq_group_state_of(group)->sampling;
+    return eq_fail(r->ctx, EQ_CANCELLED, "stopped with %lld of %lld images finished, at step %d of %d of the next%s",
+                   (long long)(r->done == r->options.count ? r->done - r->unfit : r->done), (long long)r->options.count,
+                   at->next_call * r->settings.plan.steps / r->settings.plan.calls, r->settings.plan.steps,
+                   r->session->replace ? "" : "; continue with --resume");
 }
 
 /* Samples images numbered first_index... into rows from `row` on of `out`. */
@@ -333,6 +339,7 @@ static eq_status verify(run_state *r)
         eq_tally tally;
         EQ_TRY(eq_verifier_tally(r->ctx, &r->verifier, &r->result->generation, &tally));
         v->exact = tally.surplus_count == 0;
+        r->unfit = tally.surplus_count;
         eq_status status = EQ_OK;
         bool enough = v->exact || v->drawn >= limit;
         if (!enough && !told)
@@ -401,6 +408,9 @@ eq_status eq_session_run(const eq_session *session, eq_session_result *out)
                    .start = now,
                    .last_checkpoint = now};
     eq_status status = r.checkpoint_path ? run_all(&r) : eq_fail_memory(r.ctx, "a path");
+    /* What cannot work leaves nothing; what was stopped, or ran out of something, can be continued. */
+    if (r.fresh && r.done == 0 && (status == EQ_FAILED || status == EQ_BAD_USAGE || status == EQ_BAD_INPUT))
+        eq_run_folder_abandon(session->out);
     eq_checkpoint_close(&r.begun);
     eq_verifier_free(&r.verifier);
     eq_run_settings_free(&r.settings);

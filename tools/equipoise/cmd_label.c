@@ -2,6 +2,7 @@
 
 #include "command.h"
 #include "eval/label_folder.h"
+#include "io/json.h"
 
 typedef struct settings {
     const char *classifier, *images, *out;
@@ -76,9 +77,10 @@ static eq_status report(const eq_invocation *call, const labelling *l)
     if (s->out)
         EQ_TRY(eq_write_labels(call->ctx, s->out, files, n, l->attributes, l->attribute_count, p));
     if (call->common.json)
-        return eq_print_json(call, json_pack("{ss, ss, sI, sI, ss?, so}", "classifier", s->classifier, "hash",
-                                             eq_classifier_hash(l->classifier), "n", (json_int_t)n, "skipped",
-                                             (json_int_t)l->labels.skipped, "out", s->out, "counts", counts_json(l)));
+        return eq_print_json(call, json_pack("{so, ss, sI, sI, so, so}", "classifier", eq_json_text(s->classifier),
+                                             "hash", eq_classifier_hash(l->classifier), "n", (json_int_t)n, "skipped",
+                                             (json_int_t)l->labels.skipped, "out",
+                                             s->out ? eq_json_text(s->out) : json_null(), "counts", counts_json(l)));
     if (!s->out)
         return eq_print_labels(call->ctx, stdout, files, n, l->attributes, l->attribute_count, p);
     printf("%lld images labelled in %s\n", (long long)n, s->out);

@@ -1,6 +1,7 @@
 #include <inttypes.h>
 
 #include "command.h"
+#include "io/json.h"
 #include "synth/portraits.h"
 
 enum { JOINT_BIASED, JOINT_BALANCED };
@@ -127,8 +128,8 @@ static eq_status report(const eq_invocation *call, const eq_portrait_distributio
     const settings *s = call->settings;
     label_counts counts = count_labels(s, distribution, (uint64_t)call->common.seed);
     if (call->common.json)
-        return eq_print_json(call, json_pack("{sI, ss, sI, so}", "n", (json_int_t)s->count, "out", s->out, "seed",
-                                             (json_int_t)call->common.seed, "counts", counts_json(&counts)));
+        return eq_print_json(call, json_pack("{sI, so, sI, so}", "n", (json_int_t)s->count, "out", eq_json_text(s->out),
+                                             "seed", (json_int_t)call->common.seed, "counts", counts_json(&counts)));
     printf("%" PRId64 " portraits in %s/images, labels in %s/labels.csv\n", s->count, s->out, s->out);
     print_counts(&counts, s->count);
     return EQ_OK;

@@ -223,6 +223,7 @@ static eq_status record(adp_run *r)
                            .bf16 = s->dtype == 1,
                            .progress = show_images,
                            .progress_user = r};
+    EQ_TRY(eq_make_folders(ctx, s->out));
     eq_progress_begin(r->call->progress, s->from == FROM_SAMPLES ? "sampling" : "encoding", "images");
     if (s->from == FROM_SAMPLES) {
         r->count = o.count = s->count;
@@ -436,7 +437,6 @@ static eq_status run_all(adp_run *r)
     EQ_TRY(check_settings(r));
     EQ_TRY(eq_model_folder(ctx, r->s->model, &r->model));
     EQ_TRY(eq_pipeline_open(ctx, r->model, &r->pipeline));
-    EQ_TRY(eq_make_folders(ctx, r->s->out));
     r->h_path = r->s->h_file ? strdup(r->s->h_file) : eq_path_join(r->s->out, "h-vectors.tmp");
     r->report = json_object();
     if (!r->h_path || !r->report)

@@ -4,6 +4,7 @@
 
 #include "command.h"
 #include "eval/intervals.h"
+#include "io/json.h"
 #include "train/classifier_run.h"
 
 typedef struct settings {
@@ -315,9 +316,9 @@ static eq_status report(const eq_invocation *call, const eq_classifier_config *c
         json_t *attributes = json_object();
         for (int a = 0; a < config->attribute_count; a++)
             json_object_set_new(attributes, config->attributes[a].name, score_json(&config->attributes[a], &scores[a]));
-        return eq_print_json(call, json_pack("{ss, sI, ss, so}", "out", s->out, "steps", (json_int_t)s->steps,
-                                             "graded_by", s->folds > 0 ? "cross-validation" : "held-out images",
-                                             "attributes", attributes));
+        return eq_print_json(
+            call, json_pack("{so, sI, ss, so}", "out", eq_json_text(s->out), "steps", (json_int_t)s->steps, "graded_by",
+                            s->folds > 0 ? "cross-validation" : "held-out images", "attributes", attributes));
     }
     printf("classifier in %s: %" PRId64 " updates; graded by %s\n", s->out, s->steps,
            s->folds > 0 ? "cross-validation" : "held-out images");

@@ -3,6 +3,7 @@
 
 #include "command.h"
 #include "diffusion/model.h"
+#include "io/json.h"
 #include "models.h"
 #include "train/diffusion_run.h"
 
@@ -353,9 +354,9 @@ static eq_status report(const eq_invocation *call, const eq_training_progress *l
     bool stepped = last->step > 0;
     int64_t step = !stepped && finished ? s->steps : last->step;
     if (call->common.json)
-        return eq_print_json(call, json_pack("{ss, sb, sI, sI, so, so}", "out", s->out, "finished", (int)finished,
-                                             "step", (json_int_t)step, "steps", (json_int_t)s->steps, "loss",
-                                             stepped ? json_real(last->loss) : json_null(), "images_per_second",
+        return eq_print_json(call, json_pack("{so, sb, sI, sI, so, so}", "out", eq_json_text(s->out), "finished",
+                                             (int)finished, "step", (json_int_t)step, "steps", (json_int_t)s->steps,
+                                             "loss", stepped ? json_real(last->loss) : json_null(), "images_per_second",
                                              stepped ? json_real(last->images_per_second) : json_null()));
     if (finished && !stepped)
         printf("model in %s: all %" PRId64 " steps had been done before\n", s->out, s->steps);

@@ -1,6 +1,7 @@
 #include "inspect_parts.h"
 
 #include "base/hash.h"
+#include "io/json.h"
 
 void inspect_put(json_t *json, const char *key, json_t *value)
 {
@@ -14,7 +15,7 @@ void inspect_put_integer(json_t *json, const char *key, int64_t value)
 
 void inspect_put_text(json_t *json, const char *key, const char *value)
 {
-    inspect_put(json, key, json_string(value));
+    inspect_put(json, key, eq_json_text(value));
 }
 
 json_t *inspect_integers(const int64_t *values, int count)
