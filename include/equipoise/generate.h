@@ -53,6 +53,15 @@ typedef struct eq_generate_options {
                                     kept between encoder and decoder, to stay within [not bounded; a quarter of the
                                     machine's for what is kept] */
     int bf16;                    /* 1: bfloat16 activations, 0: float32 */
+    /* Models with a text encoder: */
+    const char *const *prompts;   /* [prompt_count] at least one. Images of different prompts share no P */
+    const int64_t *prompt_images; /* [prompt_count] images of each, in this order [all, of the one prompt] */
+    int prompt_count;
+    const char *negative_prompt; /* what not to show [nothing] */
+    double cfg;                  /* scale of classifier-free guidance; 1: none [7.5] */
+    const char *tokenizer;       /* folder of the tokenizer [the model folder's own] */
+    /* Models with class embeddings: */
+    int class_label; /* class of all images, from 0 */
     eq_generate_progress progress;
     void *progress_user;
 } eq_generate_options;

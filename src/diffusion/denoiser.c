@@ -11,11 +11,12 @@ struct eq_denoiser {
     eq_program *program;
     eq_unet unet;
     int64_t count, micro_batch, batches;
-    int64_t kept;                /* the first `kept` micro-batches have a carry buffer of their own */
-    const int32_t *class_labels; /* [count], not owned; NULL: all 0 */
+    int64_t kept; /* the first `kept` micro-batches have a carry buffer of their own */
     unsigned char *carries;
     size_t carry_bytes;
     int64_t in_count, out_count, h_count; /* numbers an image */
+    int64_t context_count, text_count;    /* numbers a prompt; 0 where the network takes none */
+    const eq_condition *condition;
     double passes;
 };
 
@@ -48,6 +49,10 @@ static eq_status compile(eq_denoiser *d, const eq_unet_config *config, eq_params
     d->in_count = eq_shape_count(eq_shape_at(graph, d->unet.sample)) / d->micro_batch;
     d->out_count = eq_shape_count(eq_shape_at(graph, d->unet.prediction)) / d->micro_batch;
     d->h_count = eq_shape_count(eq_shape_at(graph, d->unet.h)) / d->micro_batch;
+    if (d->unet.context != EQ_NONE)
+        d->context_count = eq_shape_count(eq_shape_at(graph, d->unet.context)) / d->micro_batch;
+    if (d->unet.text != EQ_NONE)
+        d->text_count = eq_shape_count(eq_shape_at(graph, d->unet.text)) / d->micro_batch;
     return eq_program_compile(graph, &(eq_program_options){.frozen_params = true, .backend = options->backend},
                               &d->program);
 }
@@ -120,12 +125,23 @@ eq_status eq_denoiser_new(eq_context *ctx, const eq_unet_config *config, eq_para
         options->width % multiple)
         return eq_fail(ctx, EQ_BAD_USAGE, "the image size must be a multiple of %d for this network, not %d x %d",
                        multiple, options->width, options->height);
+    const eq_condition *condition = options->condition;
+    if (config->cross_attention_dim > 0 && (!condition || !condition->context))
+        return eq_fail(ctx, EQ_BAD_USAGE, "this network is told what to show by a prompt; give one");
+    if (config->addition_time_dim > 0 && !condition->text)
+        return eq_fail(ctx, EQ_BAD_USAGE,
+                       "this network takes the pooled state of a second text encoder; there is none");
+    for (int64_t i = 0; condition && condition->class_labels && i < options->count; i++)
+        if (condition->class_labels[i] < 0 || condition->class_labels[i] >= config->num_class_embeds)
+            return eq_fail(ctx, EQ_BAD_USAGE,
+                           "this network knows %d classes of images, numbered from 0; there is no %d",
+                           config->num_class_embeds, condition->class_labels[i]);
     eq_denoiser *d = calloc(1, sizeof *d);
     if (!d)
         return eq_fail_memory(ctx, "a denoiser");
+    d->condition = condition;
     d->ctx = ctx;
     d->count = options->count;
-    d->class_labels = options->class_labels;
     eq_status status = compile_within(d, config, params, options);
     if (status == EQ_OK)
         status = allocate_carries(d, carry_budget(d, options));
@@ -184,13 +200,25 @@ static int64_t batch_images(const eq_denoiser *d, int64_t b)
     return left < d->micro_batch ? left : d->micro_batch;
 }
 
-/* The labels of micro-batch b; where the last is short, 0 fills it up. */
-static void write_labels(eq_denoiser *d, int64_t b)
+/* Rows that fill up the last micro-batch are told what its first row is. */
+static void fill_condition(eq_denoiser *d, int64_t first, int64_t images)
 {
-    int32_t *labels = eq_program_data(d->program, d->unet.class_label);
-    int64_t images = d->class_labels ? batch_images(d, b) : 0;
-    for (int64_t i = 0; i < d->micro_batch; i++)
-        labels[i] = i < images ? d->class_labels[b * d->micro_batch + i] : 0;
+    const eq_condition *c = d->condition;
+    for (int64_t i = 0; i < d->micro_batch; i++) {
+        int64_t row = first + (i < images ? i : 0), prompt = c && c->prompt_of ? c->prompt_of[row] : 0;
+        if (d->context_count)
+            memcpy((float *)eq_program_data(d->program, d->unet.context) + i * d->context_count,
+                   c->context + prompt * d->context_count, (size_t)d->context_count * sizeof(float));
+        if (d->text_count)
+            memcpy((float *)eq_program_data(d->program, d->unet.text) + i * d->text_count,
+                   c->text + prompt * d->text_count, (size_t)d->text_count * sizeof(float));
+        if (d->unet.time_ids != EQ_NONE)
+            memcpy((float *)eq_program_data(d->program, d->unet.time_ids) + i * EQ_UNET_TIME_IDS, c->time_ids,
+                   sizeof c->time_ids);
+        if (d->unet.class_label != EQ_NONE)
+            ((int32_t *)eq_program_data(d->program, d->unet.class_label))[i] =
+                c && c->class_labels ? c->class_labels[row] : 0;
+    }
 }
 
 static eq_status encode_batch(eq_denoiser *d, int64_t b, const float *x, float timestep)
@@ -203,8 +231,7 @@ static eq_status encode_batch(eq_denoiser *d, int64_t b, const float *x, float t
     memset(sample + images * d->in_count, 0, (size_t)((d->micro_batch - images) * d->in_count) * sizeof(float));
     for (int64_t i = 0; i < d->micro_batch; i++)
         t[i] = timestep;
-    if (d->unet.class_label != EQ_NONE)
-        write_labels(d, b);
+    fill_condition(d, b * d->micro_batch, images);
     d->passes += 0.5 * (double)images;
     return eq_program_run_stage(d->program, EQ_UNET_ENCODE);
 }

@@ -8,8 +8,17 @@
 
 typedef struct eq_denoiser eq_denoiser;
 
+/* What networks that take more than x and a timestep are told. Not owned: as long-lived as the denoiser. */
+typedef struct eq_condition {
+    const float *context; /* [prompts, context_length, cross_attention_dim] of the distinct prompts */
+    const float *text;    /* [prompts, pooled] their pooled states (Stable Diffusion XL); NULL without */
+    const int *prompt_of; /* [count] the prompt of each row */
+    float time_ids[EQ_UNET_TIME_IDS];
+    const int32_t *class_labels; /* [count] 0 to num_class_embeds - 1, of networks with classes; NULL: all 0 */
+} eq_condition;
+
 typedef struct eq_denoiser_options {
-    int64_t count;       /* N, 1 or more */
+    int64_t count;       /* N, 1 or more: rows, where an image takes several */
     int64_t micro_batch; /* images at a time; 0: chosen */
     size_t memory_bytes; /* what carry buffers may take; beyond it the encoder is run again. 0: a quarter of the
                             machine's memory */
@@ -20,9 +29,7 @@ typedef struct eq_denoiser_options {
     int height, width;   /* of the U-Net's input */
     eq_dtype dtype;      /* of activations: EQ_F32 or EQ_BF16 */
     const char *backend; /* NULL: the fastest */
-
-    /* [count] 0 to num_class_embeds - 1, of networks with classes; kept by the caller. NULL: all 0 */
-    const int32_t *class_labels;
+    const eq_condition *condition; /* needed by networks with a context; else may be NULL */
 } eq_denoiser_options;
 
 /* params: loaded, kept by the caller. Free with eq_denoiser_free. EQ_BAD_USAGE: `total_bytes` are too few, even for one

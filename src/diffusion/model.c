@@ -6,7 +6,6 @@
 #include "base/hash.h"
 #include "base/path.h"
 #include "models/diffusers_unet.h"
-#include "models/names_diffusers.h"
 #include "models/weights.h"
 
 static const char weights_name[] = "unet/diffusion_pytorch_model.safetensors";
@@ -27,54 +26,53 @@ static eq_status find_h_shape(eq_context *ctx, eq_model *model)
     return status;
 }
 
-static eq_status open_weights(eq_context *ctx, eq_model *model, const char *path)
+static eq_status check_parts(eq_context *ctx, const eq_model *model)
 {
-    EQ_TRY(eq_tensor_file_open(ctx, path, &model->weights));
-    EQ_TRY(eq_weights_load(ctx, model->params, &model->weights, &eq_names_diffusers));
-    return eq_sha256_file(ctx, path, model->hash);
+    if (model->latent && model->unet.in_channels != model->vae.latent_channels)
+        return eq_fail(ctx, EQ_BAD_INPUT, "%s: its U-Net takes %d channels, its autoencoder's latents have %d",
+                       model->folder, model->unet.in_channels, model->vae.latent_channels);
+    return EQ_OK;
 }
 
-static eq_status open_parts(eq_context *ctx, const char *folder, eq_model *out)
+static eq_status open_parts(eq_context *ctx, const char *path, eq_model *out)
 {
-    char *config = eq_path_join(folder, "unet/config.json");
-    char *scheduler = eq_path_join(folder, "scheduler/scheduler_config.json");
-    char *weights = eq_path_join(folder, weights_name);
-    eq_status status = EQ_OK;
-    out->folder = strdup(folder);
+    out->folder = strdup(path);
     out->params = eq_params_new(ctx);
-    if (!config || !scheduler || !weights || !out->folder || !out->params)
-        status = eq_fail_memory(ctx, "a model");
-    if (status == EQ_OK && !eq_path_is_folder(folder))
-        status = eq_fail(ctx, EQ_BAD_INPUT, "%s: no such model folder", folder);
-    if (status == EQ_OK)
-        status = eq_unet_config_read(ctx, config, &out->unet);
-    if (status == EQ_OK)
-        status = eq_schedule_read(ctx, scheduler, &out->schedule);
-    if (status == EQ_OK)
-        status = eq_unet_declare(out->params, &out->unet);
-    if (status == EQ_OK)
-        status = open_weights(ctx, out, weights);
-    if (status == EQ_OK)
-        status = find_h_shape(ctx, out);
-    free(config);
-    free(scheduler);
-    free(weights);
-    return status;
+    if (!out->folder || !out->params)
+        return eq_fail_memory(ctx, "a model");
+    if (!eq_path_exists(path))
+        return eq_fail(ctx, EQ_BAD_INPUT, "%s: no such model folder", path);
+    EQ_TRY(eq_path_is_folder(path) ? eq_model_open_folder(ctx, out) : eq_model_open_file(ctx, out));
+    EQ_TRY(check_parts(ctx, out));
+    EQ_TRY(eq_sha256_file(ctx, out->weights.path, out->hash));
+    return find_h_shape(ctx, out);
 }
 
-eq_status eq_model_open(eq_context *ctx, const char *folder, eq_model *out)
+eq_status eq_model_open(eq_context *ctx, const char *path, eq_model *out)
 {
     *out = (eq_model){0};
-    eq_status status = open_parts(ctx, folder, out);
+    eq_status status = open_parts(ctx, path, out);
     if (status != EQ_OK)
         eq_model_close(out);
     return status;
 }
 
+bool eq_model_prompted(const eq_model *model)
+{
+    return model->unet.cross_attention_dim > 0;
+}
+
+int eq_model_image_size(const eq_model *model)
+{
+    return model->unet.sample_size * (model->latent ? eq_vae_scale(&model->vae) : 1);
+}
+
 void eq_model_close(eq_model *model)
 {
     eq_params_free(model->params);
+    eq_params_free(model->vae_params);
     eq_tensor_file_close(&model->weights);
+    eq_tensor_file_close(&model->vae_weights);
     eq_schedule_free(&model->schedule);
     free(model->folder);
     *model = (eq_model){0};
@@ -87,8 +85,7 @@ static const char index_text[] = "{\n"
                                  "  \"scheduler\": [\"diffusers\", \"DDIMScheduler\"]\n"
                                  "}\n";
 
-/* The index comes last: where it stands, the
- * folder is complete. */
+/* The index comes last: where it stands, the folder is complete. */
 eq_status eq_model_save(eq_context *ctx, const char *folder, const eq_unet_config *unet, const eq_params *params,
                         const eq_schedule *schedule, eq_dtype dtype)
 {

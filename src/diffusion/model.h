@@ -1,27 +1,45 @@
-/* A pixel diffusion model: U-Net and noise schedule, from and to a diffusers folder. */
+/* A diffusion model, of pixels or of latents, with what it needs to be sampled: U-Net, noise schedule, autoencoder.
+ * From a diffusers folder, or from a single checkpoint file of a family that models/family.h knows. */
 #ifndef EQ_DIFFUSION_MODEL_H
 #define EQ_DIFFUSION_MODEL_H
 
 #include "diffusion/schedule.h"
 #include "io/tensor_file.h"
 #include "models/unet.h"
+#include "models/vae.h"
 
 typedef struct eq_model {
-    char *folder;
+    char *folder; /* or file: as it was given */
     eq_unet_config unet;
     eq_params *params; /* views of `weights` */
     eq_tensor_file weights;
     eq_schedule schedule;
-    char hash[65];    /* SHA-256 of the weights file: what attribute predictors are bound to */
+    char hash[65];    /* SHA-256 of the U-Net's weights file: what attribute predictors are bound to */
     eq_shape h_shape; /* [h', w', c] at the model's own sample_size */
+
+    bool latent; /* the U-Net works on latents, and what follows is there */
+    eq_vae_config vae;
+    eq_params *vae_params; /* views of `vae_weights`, or of `weights` where one file holds both */
+    eq_tensor_file vae_weights;
 } eq_model;
 
-/* Reads model_index.json, unet/ and scheduler/ of a diffusers folder. Freed with eq_model_close. */
-eq_status eq_model_open(eq_context *ctx, const char *folder, eq_model *out);
+/* A folder: model_index.json, unet/ and scheduler/, of latent models also vae/. A file: whatever eq_tensor_file_open
+ * reads. Freed with eq_model_close. EQ_BAD_INPUT names the file and the fault. */
+eq_status eq_model_open(eq_context *ctx, const char *path, eq_model *out);
 void eq_model_close(eq_model *model);
 
-/* Writes such a folder. dtype: of the weights in the file. */
+/* Whether it is told by a prompt what to show. */
+bool eq_model_prompted(const eq_model *model);
+/* Pixels a side of an image of the size it was trained at; of what the U-Net works on, see unet.sample_size. */
+int eq_model_image_size(const eq_model *model);
+
+/* Writes a pixel model as a diffusers folder. dtype: of the weights in the file. */
 eq_status eq_model_save(eq_context *ctx, const char *folder, const eq_unet_config *unet, const eq_params *params,
                         const eq_schedule *schedule, eq_dtype dtype);
+
+/* Parts of eq_model_open: fill a zeroed model, with `params` and `folder` there; on failure eq_model_close cleans up.
+ */
+eq_status eq_model_open_folder(eq_context *ctx, eq_model *model);
+eq_status eq_model_open_file(eq_context *ctx, eq_model *model);
 
 #endif

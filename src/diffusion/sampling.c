@@ -7,15 +7,26 @@
 #include "base/rng.h"
 
 typedef struct buffers {
-    float *input;      /* [n, count] x scaled for the network; x itself where the scale is 1 */
-    float *prediction; /* [n, output count] */
+    float *input;      /* [rows, count] x scaled for the network */
+    float *prediction; /* [rows, output count]; of which [n, output count] after classifier-free guidance */
     float *noise;      /* [n, count] */
-    float *h;          /* [n, h count]; NULL without a hook */
+    float *h;          /* [rows, h count]; NULL without a hook */
 } buffers;
 
 static size_t image_count(const eq_sampling *s)
 {
     return (size_t)s->height * (size_t)s->width * (size_t)s->channels;
+}
+
+/* Of the network's batch. */
+static size_t row_count(const eq_sampling *s)
+{
+    return (size_t)s->n * (s->cfg != 0 ? 2 : 1);
+}
+
+static size_t output_count(const eq_sampling *s)
+{
+    return (size_t)s->height * (size_t)s->width * (size_t)s->output_channels;
 }
 
 static int64_t image_index(const eq_sampling *s, int64_t i)
@@ -40,15 +51,14 @@ static void free_buffers(buffers *b)
 
 static eq_status allocate_buffers(eq_context *ctx, const eq_sampling *s, buffers *b)
 {
-    size_t n = (size_t)s->n, count = image_count(s);
-    size_t outputs = count / (size_t)s->channels * (size_t)s->output_channels;
+    size_t rows = row_count(s), count = image_count(s);
     *b = (buffers){0};
-    b->input = eq_buffer_new(n * count * sizeof(float));
-    b->prediction = eq_buffer_new(n * outputs * sizeof(float));
-    b->noise = eq_buffer_new(n * count * sizeof(float));
+    b->input = eq_buffer_new(rows * count * sizeof(float));
+    b->prediction = eq_buffer_new(rows * output_count(s) * sizeof(float));
+    b->noise = eq_buffer_new((size_t)s->n * count * sizeof(float));
     bool complete = b->input && b->prediction && b->noise;
     if (s->hook.apply) {
-        b->h = eq_buffer_new(n * (size_t)eq_denoiser_h_count(s->denoiser) * sizeof(float));
+        b->h = eq_buffer_new(rows * (size_t)eq_denoiser_h_count(s->denoiser) * sizeof(float));
         complete = complete && b->h;
     }
     if (complete)
@@ -68,21 +78,52 @@ static bool all_finite(const float *x, size_t count)
 }
 
 /* The network at call i, through the hook if it is active. */
-static eq_status predict(const eq_sampling *s, int i, const float *input, buffers *b)
+static eq_status run_network(const eq_sampling *s, int i, const float *input, buffers *b)
 {
     const eq_plan_call *call = &s->plan->call[i];
     float timestep = (float)call->timestep;
     if (!s->hook.apply || !s->hook.active(s->hook.user, call->step))
         return eq_denoiser_run(s->denoiser, input, timestep, b->prediction);
     int t = (int)call->timestep;
+    size_t unseen = s->cfg != 0 && !s->hook.both_halves ? (size_t)s->n : 0;
+    float *h = b->h + unseen * (size_t)eq_denoiser_h_count(s->denoiser);
     EQ_TRY(eq_denoiser_encode(s->denoiser, input, timestep, b->h));
-    EQ_TRY(s->hook.apply(s->hook.user, call->step, call->timestep, s->plan->schedule->betas[t], b->h));
+    EQ_TRY(s->hook.apply(s->hook.user, call->step, call->timestep, s->plan->schedule->betas[t], h));
     return eq_denoiser_decode(s->denoiser, input, timestep, b->h, b->prediction);
+}
+
+/* Both halves of the prediction to one, in the first. */
+static void combine_halves(const eq_sampling *s, buffers *b)
+{
+    size_t total = (size_t)s->n * output_count(s);
+    float scale = (float)s->cfg;
+    const float *conditional = b->prediction + total;
+#pragma omp parallel for simd schedule(static)
+    for (size_t k = 0; k < total; k++)
+        b->prediction[k] += scale * (conditional[k] - b->prediction[k]);
+}
+
+static eq_status predict(const eq_sampling *s, int i, const float *x, buffers *b)
+{
+    float scale = (float)s->plan->call[i].input_scale;
+    size_t total = (size_t)s->n * image_count(s);
+    const float *input = x;
+    if (scale != 1.0f || s->cfg != 0) {
+        for (size_t k = 0; k < total; k++)
+            b->input[k] = x[k] * scale;
+        if (s->cfg != 0)
+            memcpy(b->input + total, b->input, total * sizeof(float));
+        input = b->input;
+    }
+    EQ_TRY(run_network(s, i, input, b));
+    if (s->cfg != 0)
+        combine_halves(s, b);
+    return EQ_OK;
 }
 
 static void step_images(const eq_sampling *s, int i, eq_sampling_state *state, buffers *b)
 {
-    size_t count = image_count(s), outputs = count / (size_t)s->channels * (size_t)s->output_channels;
+    size_t count = image_count(s), outputs = output_count(s);
     size_t history = (size_t)s->plan->sampler->history;
     bool noisy = s->plan->call[i].noise_scale != 0;
 #pragma omp parallel for schedule(static)
@@ -103,24 +144,13 @@ static void step_images(const eq_sampling *s, int i, eq_sampling_state *state, b
     }
 }
 
-static const float *scaled_input(const eq_sampling *s, int i, const float *x, buffers *b)
-{
-    float scale = (float)s->plan->call[i].input_scale;
-    if (scale == 1.0f)
-        return x;
-    size_t total = (size_t)s->n * image_count(s);
-    for (size_t k = 0; k < total; k++)
-        b->input[k] = x[k] * scale;
-    return b->input;
-}
-
 static eq_status run_calls(eq_context *ctx, const eq_sampling *s, eq_sampling_state *state, buffers *b)
 {
     for (; state->next_call < s->plan->calls; state->next_call++) {
         int i = state->next_call;
         if (s->boundary)
             EQ_TRY(s->boundary(s->boundary_user, state));
-        EQ_TRY(predict(s, i, scaled_input(s, i, state->x, b), b));
+        EQ_TRY(predict(s, i, state->x, b));
         step_images(s, i, state, b);
         if (!all_finite(state->x, (size_t)s->n * image_count(s)))
             return eq_fail(

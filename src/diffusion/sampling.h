@@ -12,9 +12,11 @@ typedef struct eq_h_hook {
     void *user;
     /* Whether h is wanted at this step; where it is not, encode and decode run without a stop. */
     bool (*active)(const void *user, int step);
-    /* h: [n, h', w', c], to read and to change. timestep: not whole for some samplers. beta: of the timestep, rounded
-     * down. */
+    /* h: [n, h', w', c], to read and to change; [2n, h', w', c] with `both_halves`. timestep: not whole for some
+     * samplers. beta: of the timestep, rounded down. */
     eq_status (*apply)(void *user, int step, double timestep, double beta, float *h);
+    bool both_halves; /* with classifier-free guidance: h of the unconditional rows, then of the conditional; else of
+                         the conditional alone */
 } eq_h_hook;
 
 /* Called when a step is done, after its last call. */
@@ -32,7 +34,9 @@ typedef struct eq_sampling_state {
 typedef eq_status (*eq_boundary_fn)(void *user, const eq_sampling_state *state);
 
 typedef struct eq_sampling {
-    eq_denoiser *denoiser; /* of n images */
+    eq_denoiser *denoiser; /* of n images; of 2n with classifier-free guidance, the unconditional first */
+    double
+        cfg; /* scale of classifier-free guidance (Ho & Salimans 2022): out = uncond + cfg (cond - uncond); 0: none */
     const eq_plan *plan;
     int64_t n;
     int height, width, channels;

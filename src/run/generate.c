@@ -16,7 +16,7 @@ static void forward(void *user, int steps_done, int steps)
 }
 
 static eq_status sample_group(eq_pipeline *pipeline, const eq_run_settings *s, const eq_targets *targets, int64_t first,
-                              int64_t n, eq_generation *out)
+                              int64_t n, int64_t batch, eq_generation *out)
 {
     eq_group *group;
     EQ_TRY(eq_group_new(pipeline, s, targets, s->options->first_index + first, n, &group));
@@ -26,7 +26,7 @@ static eq_status sample_group(eq_pipeline *pipeline, const eq_run_settings *s, c
         eq_group_store(group, first, out);
         eq_group_account(group, out);
         for (int64_t i = first; i < first + n; i++)
-            out->batches[i] = first / s->group;
+            out->batches[i] = batch;
     }
     eq_group_free(group);
     return status;
@@ -40,9 +40,10 @@ eq_status eq_generate(eq_pipeline *pipeline, const eq_generate_options *options,
     *out = (eq_generation){0};
     EQ_TRY(eq_run_settings_resolve(pipeline, options, targets, &s));
     eq_status status = eq_generation_new(pipeline, &s, targets, options->count, options->first_index, out);
-    for (int64_t first = 0; first < options->count && status == EQ_OK; first += s.group) {
-        int64_t n = options->count - first < s.group ? options->count - first : s.group;
-        status = sample_group(pipeline, &s, targets, first, n, out);
+    int64_t batch = 0;
+    for (int64_t first = 0, n; first < options->count && status == EQ_OK; first += n, batch++) {
+        n = eq_run_settings_group(&s, first);
+        status = sample_group(pipeline, &s, targets, first, n, batch, out);
     }
     eq_run_settings_free(&s);
     if (status != EQ_OK) {

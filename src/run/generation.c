@@ -36,7 +36,7 @@ static bool allocate(const eq_pipeline *pipeline, eq_generation *g)
 eq_status eq_generation_new(eq_pipeline *pipeline, const eq_run_settings *settings, const eq_targets *targets,
                             int64_t count, int64_t first_index, eq_generation *out)
 {
-    int side = pipeline->model.unet.sample_size;
+    int side = eq_model_image_size(&pipeline->model);
     *out = (eq_generation){.count = count,
                            .width = side,
                            .height = side,

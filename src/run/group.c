@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "diffusion/latent.h"
 #include "guidance/state.h"
 #include "io/image.h"
 
@@ -11,6 +12,11 @@ struct eq_group {
     eq_pipeline *pipeline;
     const eq_run_settings *settings;
     int64_t n, first_index;
+    int64_t guided; /* rows of h that guidance sees: n, or 2n with both halves of classifier-free guidance */
+    eq_condition condition;
+    int *prompt_of;        /* [rows of the network] */
+    int32_t *class_labels; /* [rows of the network]; NULL: all 0 */
+    uint8_t *pixels;       /* [n, side, side, 3] once sampled */
     eq_guidance *guidance;
     eq_denoiser *denoiser;
     eq_group_state state;
@@ -42,10 +48,16 @@ static eq_status boundary(void *user, const eq_sampling_state *state)
     return group->watch->boundary ? group->watch->boundary(group->watch->user, group) : EQ_OK;
 }
 
+static int64_t row_count(const eq_group *group)
+{
+    return group->n * (group->settings->cfg != 0 ? 2 : 1);
+}
+
 static eq_sampling sampling_of(eq_group *group)
 {
     const eq_unet_config *unet = &group->pipeline->model.unet;
     return (eq_sampling){.denoiser = group->denoiser,
+                         .cfg = group->settings->cfg,
                          .plan = &group->settings->plan,
                          .n = group->n,
                          .height = unet->sample_size,
@@ -54,12 +66,18 @@ static eq_sampling sampling_of(eq_group *group)
                          .output_channels = unet->out_channels,
                          .seed = group->settings->options->seed,
                          .first_index = group->first_index,
-                         .hook = {group, hook_active, hook_apply},
+                         .hook = {group, hook_active, hook_apply, group->guided > group->n},
                          .boundary = boundary,
                          .boundary_user = group};
 }
 
 /* --- a group's life --- */
+
+static size_t image_bytes(const eq_group *group)
+{
+    size_t side = (size_t)eq_model_image_size(&group->pipeline->model);
+    return 3 * side * side;
+}
 
 /* What the images of a group hold while they are sampled, results of the whole run and the loaded weights included. */
 static size_t held_bytes(const eq_group *group)
@@ -75,7 +93,31 @@ static size_t held_bytes(const eq_group *group)
         const eq_tensor *tensor = &model->params->items[i].tensor;
         weights += (size_t)eq_shape_count(&tensor->shape) * eq_dtype_size(tensor->dtype);
     }
-    return (size_t)group->n * image + (size_t)group->settings->options->count * pixels * 3 + weights;
+    return (size_t)row_count(group) * image + (size_t)group->settings->options->count * image_bytes(group) + weights;
+}
+
+/* The unconditional rows, where there are any, come first. */
+static eq_status open_condition(eq_group *group)
+{
+    const eq_run_settings *s = group->settings;
+    float side = (float)eq_model_image_size(&group->pipeline->model);
+    int64_t rows = row_count(group);
+    group->prompt_of = calloc((size_t)rows, sizeof *group->prompt_of);
+    if (s->options->class_label > 0)
+        group->class_labels = malloc((size_t)rows * sizeof *group->class_labels);
+    if (!group->prompt_of || (s->options->class_label > 0 && !group->class_labels))
+        return eq_fail_memory(group->pipeline->ctx, "a group of images");
+    int prompt = eq_prompts_of(&s->prompts, group->first_index - s->options->first_index);
+    for (int64_t i = rows - group->n; i < rows && s->prompts.count > 0; i++)
+        group->prompt_of[i] = 1 + prompt;
+    for (int64_t i = 0; i < rows && group->class_labels; i++)
+        group->class_labels[i] = s->options->class_label;
+    group->condition = (eq_condition){.context = s->prompts.context,
+                                      .text = s->prompts.text,
+                                      .prompt_of = group->prompt_of,
+                                      .time_ids = {side, side, 0, 0, side, side},
+                                      .class_labels = group->class_labels};
+    return EQ_OK;
 }
 
 static eq_status open_group(eq_group *group, const eq_targets *targets)
@@ -86,9 +128,13 @@ static eq_status open_group(eq_group *group, const eq_targets *targets)
     const eq_adp *adps[EQ_MAX_ADPS];
     for (int a = 0; a < pipeline->adp_count; a++)
         adps[a] = &pipeline->adps[a];
-    EQ_TRY(eq_guidance_new(pipeline->ctx, &s->guidance, adps, pipeline->adp_count, targets, group->n, s->plan.steps,
-                           &group->guidance));
-    eq_denoiser_options options = {.count = group->n,
+    bool both = s->guidance.rule == EQ_STRENGTH_SD && s->guidance.method == &eq_method_distribution;
+    group->guided = both ? row_count(group) : group->n;
+    EQ_TRY(open_condition(group));
+    EQ_TRY(eq_guidance_new(pipeline->ctx, &s->guidance, adps, pipeline->adp_count, targets, group->guided,
+                           s->plan.steps, &group->guidance));
+    eq_denoiser_options options = {.count = row_count(group),
+                                   .condition = &group->condition,
                                    .micro_batch = s->options->micro_batch,
                                    .total_bytes = s->options->memory_bytes,
                                    .held_bytes = held_bytes(group),
@@ -105,7 +151,8 @@ static eq_status open_group(eq_group *group, const eq_targets *targets)
     state->sampling.x = eq_buffer_new(state->x_count * sizeof(float));
     state->sampling.history = eq_buffer_new(state->history_count * sizeof(float));
     state->guidance = malloc(state->guidance_size + 1);
-    if (!state->sampling.x || !state->sampling.history || !state->guidance)
+    group->pixels = malloc((size_t)group->n * image_bytes(group));
+    if (!state->sampling.x || !state->sampling.history || !state->guidance || !group->pixels)
         return eq_fail_memory(pipeline->ctx, "the images being sampled");
     eq_guidance_state_get(group->guidance, state->guidance);
     eq_sampling_start(&sampling, &state->sampling);
@@ -138,12 +185,39 @@ void eq_group_free(eq_group *group)
     eq_buffer_free(group->state.sampling.x);
     eq_buffer_free(group->state.sampling.history);
     free(group->state.guidance);
+    free(group->prompt_of);
+    free(group->class_labels);
+    free(group->pixels);
     free(group);
 }
 
 eq_group_state *eq_group_state_of(eq_group *group)
 {
     return &group->state;
+}
+
+/* Latents to pixels, one image at a time. */
+static eq_status decode(eq_group *group)
+{
+    eq_context *ctx = group->pipeline->ctx;
+    const eq_model *model = &group->pipeline->model;
+    const eq_generate_options *o = group->settings->options;
+    int64_t side = model->unet.sample_size;
+    size_t image = image_bytes(group), latent = group->state.x_count / (size_t)group->n;
+    eq_latent_codec *codec = NULL;
+    eq_latent_options options = {.dtype = o->bf16 ? EQ_BF16 : EQ_F32, .memory_bytes = o->memory_bytes};
+    float *x = eq_buffer_new(image * sizeof *x);
+    eq_status status = x ? EQ_OK : eq_fail_memory(ctx, "an image");
+    if (status == EQ_OK)
+        status = eq_latent_codec_new(ctx, &model->vae, model->vae_params, &options, &codec);
+    for (int64_t i = 0; i < group->n && status == EQ_OK; i++) {
+        status = eq_latent_decode(codec, group->state.sampling.x + (size_t)i * latent, 1, side, side, x);
+        if (status == EQ_OK)
+            eq_pixels_from_float(x, image, group->pixels + (size_t)i * image);
+    }
+    eq_latent_codec_free(codec);
+    eq_buffer_free(x);
+    return status;
 }
 
 eq_status eq_group_sample(eq_group *group, const eq_group_watch *watch)
@@ -158,7 +232,11 @@ eq_status eq_group_sample(eq_group *group, const eq_group_watch *watch)
     sampling.progress = watch->progress;
     sampling.progress_user = watch->user;
     group->watch = watch;
-    return eq_sampling_continue(ctx, &sampling, &state->sampling);
+    EQ_TRY(eq_sampling_continue(ctx, &sampling, &state->sampling));
+    if (group->pipeline->model.latent)
+        return decode(group);
+    eq_pixels_from_float(state->sampling.x, (size_t)group->n * image_bytes(group), group->pixels);
+    return EQ_OK;
 }
 
 /* --- results --- */
@@ -167,15 +245,18 @@ void eq_group_store(const eq_group *group, int64_t first, eq_generation *out)
 {
     const eq_guidance *g = group->guidance;
     size_t image = eq_generation_image_bytes(out);
-    eq_pixels_from_float(group->state.sampling.x, (size_t)group->n * image, out->pixels + (size_t)first * image);
+    int64_t unconditional = group->guided - group->n; /* rows to leave out */
+    memcpy(out->pixels + (size_t)first * image, group->pixels, (size_t)group->n * image);
     for (int a = 0; a < g->adp_count; a++) {
         int classes = g->adps[a]->attribute.classes;
-        memcpy(out->predictions[a] + first * classes, g->p[a], (size_t)(g->n * classes) * sizeof(float));
+        memcpy(out->predictions[a] + first * classes, g->p[a] + unconditional * classes,
+               (size_t)(group->n * classes) * sizeof(float));
     }
     for (int t = 0; t < out->target_count; t++)
-        memcpy(out->cells + t * out->count + first, g->cell + t * g->n, (size_t)g->n * sizeof *out->cells);
-    for (int64_t i = 0; i < g->n; i++)
-        out->moved[first + i] = g->moved[i];
+        memcpy(out->cells + t * out->count + first, g->cell + t * g->n + unconditional,
+               (size_t)group->n * sizeof *out->cells);
+    for (int64_t i = 0; i < group->n; i++)
+        out->moved[first + i] = g->moved[unconditional + i];
     for (int t = 0; t < out->target_count && g->options.method->step; t++)
         for (int a = 0; a < g->targets->items[t].attribute_count; a++) {
             int adp = g->target_adp[t * EQ_TARGET_ATTRIBUTES + a];
@@ -197,7 +278,7 @@ void eq_group_account(const eq_group *group, eq_generation *out)
 {
     const eq_guidance *g = group->guidance;
     eq_program_memory memory = eq_program_memory_use(eq_denoiser_program(group->denoiser));
-    double share = (double)g->n / (double)out->count;
+    double share = (double)group->n / (double)out->count;
     for (int a = 0; a < g->adp_count; a++)
         for (int k = 0; k < out->steps * g->adps[a]->attribute.classes; k++)
             out->mean_per_step[a][k] += share * g->cell_mean[a][k];

@@ -44,14 +44,21 @@ static eq_status add_folder(eq_pipeline *pipeline, const char *folder)
     return status;
 }
 
-/* Images are RGB; twice the channels come out where the network predicts a variance too. */
-static eq_status check_channels(eq_context *ctx, const char *folder, const eq_unet_config *unet)
+/* Images are RGB; twice the channels come out of the U-Net where it predicts a variance too. */
+static eq_status check_channels(eq_context *ctx, const eq_model *model)
 {
-    if (unet->in_channels == 3 && (unet->out_channels == 3 || unet->out_channels == 6))
-        return EQ_OK;
-    return eq_fail(ctx, EQ_BAD_INPUT,
-                   "%s: its U-Net has %d channels in and %d out; a model of images has 3 in and 3 or 6 out", folder,
-                   unet->in_channels, unet->out_channels);
+    const eq_unet_config *unet = &model->unet;
+    if (model->latent && model->vae.out_channels != 3)
+        return eq_fail(ctx, EQ_BAD_INPUT, "%s: its autoencoder gives %d channels; images have 3", model->folder,
+                       model->vae.out_channels);
+    if (!model->latent && unet->in_channels != 3)
+        return eq_fail(ctx, EQ_BAD_INPUT, "%s: its U-Net has %d channels in; a model of images has 3", model->folder,
+                       unet->in_channels);
+    if (unet->out_channels != unet->in_channels && unet->out_channels != 2 * unet->in_channels)
+        return eq_fail(ctx, EQ_BAD_INPUT,
+                       "%s: its U-Net has %d channels in and %d out; expected as many or twice as many", model->folder,
+                       unet->in_channels, unet->out_channels);
+    return EQ_OK;
 }
 
 eq_status eq_pipeline_open(eq_context *ctx, const char *folder, eq_pipeline **out)
@@ -66,7 +73,7 @@ eq_status eq_pipeline_open(eq_context *ctx, const char *folder, eq_pipeline **ou
         pipeline->ctx = ctx;
         status = eq_model_open(ctx, folder, &pipeline->model);
         if (status == EQ_OK)
-            status = check_channels(ctx, folder, &pipeline->model.unet);
+            status = check_channels(ctx, &pipeline->model);
         if (status == EQ_OK)
             status = add_folder(pipeline, adps);
     }

@@ -7,6 +7,8 @@
 
 enum { DEFAULT_STEPS = 50, P2_GROUP = 100 };
 
+static const double default_cfg = 7.5;
+
 /* What a preset stands for (the published settings of the two systems in Parihar et al. 2024). */
 typedef struct preset {
     const char *name, *loss, *spacing;
@@ -113,6 +115,19 @@ eq_status eq_run_plan(eq_pipeline *pipeline, const eq_generate_options *options,
     return resolve_plan(pipeline, p, options, out);
 }
 
+static eq_status resolve_prompts(eq_pipeline *pipeline, const eq_generate_options *o, eq_run_settings *out)
+{
+    if (o->cfg < 0 || !isfinite(o->cfg))
+        return eq_fail(pipeline->ctx, EQ_BAD_USAGE,
+                       "the scale of classifier-free guidance must be 1 (none) or more, not %g", o->cfg);
+    if (o->cfg > 0 && !eq_model_prompted(&pipeline->model))
+        return eq_fail(pipeline->ctx, EQ_BAD_USAGE, "%s takes no prompt, and so no --cfg", pipeline->model.folder);
+    EQ_TRY(eq_prompts_encode(pipeline, o, &out->prompts));
+    double cfg = o->cfg > 0 ? o->cfg : default_cfg;
+    out->cfg = out->prompts.count > 0 && cfg != 1 ? cfg : 0;
+    return EQ_OK;
+}
+
 eq_status eq_run_settings_resolve(eq_pipeline *pipeline, const eq_generate_options *o, const eq_targets *targets,
                                   eq_run_settings *out)
 {
@@ -128,6 +143,8 @@ eq_status eq_run_settings_resolve(eq_pipeline *pipeline, const eq_generate_optio
                        (long long)o->first_index, (long long)o->micro_batch, (long long)o->coupled);
     EQ_TRY(resolve_plan(pipeline, p, o, &out->plan));
     eq_status status = resolve_guidance(ctx, p, o, targets, out->plan.steps, &out->guidance);
+    if (status == EQ_OK)
+        status = resolve_prompts(pipeline, o, out);
     if (status != EQ_OK) {
         eq_run_settings_free(out);
         return status;
@@ -141,6 +158,15 @@ eq_status eq_run_settings_resolve(eq_pipeline *pipeline, const eq_generate_optio
 void eq_run_settings_free(eq_run_settings *settings)
 {
     eq_plan_free(&settings->plan);
+    eq_prompts_free(&settings->prompts);
+}
+
+int64_t eq_run_settings_group(const eq_run_settings *s, int64_t first)
+{
+    int64_t end = s->options->count;
+    if (s->prompts.count > 0)
+        end = s->prompts.first[eq_prompts_of(&s->prompts, first) + 1];
+    return end - first < s->group ? end - first : s->group;
 }
 
 json_t *eq_run_settings_json(const eq_run_settings *s)
@@ -154,6 +180,15 @@ json_t *eq_run_settings_json(const eq_run_settings *s)
                   "sampler", s->plan.sampler->name, "spacing", eq_spacing_name(s->plan.spacing), "eta",
                   s->plan.sampler->uses_eta ? json_real(s->plan.eta) : json_null(), "dtype", o->bf16 ? "bf16" : "f32",
                   "method", g->method->name, "preset", s->preset ? s->preset : "none", "coupled", (json_int_t)s->group);
+    if (root && o->prompt_count > 0) {
+        json_t *prompts = json_array();
+        for (int i = 0; i < o->prompt_count; i++)
+            json_array_append_new(prompts, json_string(o->prompts[i]));
+        json_object_set_new(root, "prompts", prompts);
+        json_object_set_new(root, "negative_prompt",
+                            o->negative_prompt ? json_string(o->negative_prompt) : json_null());
+        json_object_set_new(root, "cfg", json_real(s->cfg > 0 ? s->cfg : 1));
+    }
     if (!root || !guided)
         return root;
     char steps[64];

@@ -5,14 +5,16 @@
 #include <jansson.h>
 
 #include "diffusion/sampler.h"
-#include "run/pipeline.h"
+#include "run/prompts.h"
 
 typedef struct eq_run_settings {
     const eq_generate_options *options;
     const char *preset; /* NULL: none */
     eq_plan plan;
     eq_guidance_options guidance;
-    int64_t group; /* images that share one P */
+    int64_t group; /* images that share one P, at most: see eq_run_settings_group */
+    double cfg;    /* scale of classifier-free guidance; 0: none */
+    eq_prompts prompts;
 } eq_run_settings;
 
 /* The sampling alone: steps, sampler, spacing and eta. Freed with eq_plan_free. */
@@ -23,6 +25,10 @@ eq_status eq_run_plan(eq_pipeline *pipeline, const eq_generate_options *options,
 eq_status eq_run_settings_resolve(eq_pipeline *pipeline, const eq_generate_options *options, const eq_targets *targets,
                                   eq_run_settings *out);
 void eq_run_settings_free(eq_run_settings *settings);
+
+/* Images of the group that begins with image number `first` of the run, counted from 0: they share one P, and so also
+ * one prompt. */
+int64_t eq_run_settings_group(const eq_run_settings *settings, int64_t first);
 
 /* All that decides the images besides model, predictors and targets, as a flat object; NULL when memory is out. A
  * strength of 0 is the predictors' own or the method's: see "strength_used" of run.json. */

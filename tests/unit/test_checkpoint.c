@@ -330,8 +330,9 @@ static void classes_in_the_denoiser(void **state)
     eq_params *params = tiny_params(ctx, &unet, 4);
     float *x = tiny_normals(5, IMAGES * TINY_PIXELS), *found[2];
     for (int cut = 0; cut < 2; cut++) {
+        eq_condition known = {.class_labels = labels};
         eq_denoiser_options options = {
-            .count = IMAGES, .micro_batch = cut ? 2 : 0, .height = 16, .width = 16, .class_labels = labels};
+            .count = IMAGES, .micro_batch = cut ? 2 : 0, .height = 16, .width = 16, .condition = &known};
         eq_denoiser *denoiser;
         assert_ok(eq_denoiser_new(ctx, &unet, params, &options, &denoiser));
         found[cut] = calloc(2 * IMAGES * TINY_PIXELS, sizeof(float));
@@ -340,7 +341,8 @@ static void classes_in_the_denoiser(void **state)
     }
     assert_true(tiny_relative_error(found[0], found[1], 2 * IMAGES * TINY_PIXELS) < 1e-5);
     for (int i = 0; i < IMAGES; i++) {
-        eq_denoiser_options options = {.count = 1, .height = 16, .width = 16, .class_labels = &labels[i]};
+        eq_condition one = {.class_labels = &labels[i]};
+        eq_denoiser_options options = {.count = 1, .height = 16, .width = 16, .condition = &one};
         eq_denoiser *denoiser;
         float alone[2 * TINY_PIXELS];
         assert_ok(eq_denoiser_new(ctx, &unet, params, &options, &denoiser));

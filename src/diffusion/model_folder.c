@@ -1,0 +1,94 @@
+/* Models from diffusers folders. */
+#include <stdlib.h>
+
+#include "base/path.h"
+#include "diffusion/model.h"
+#include "models/clip_text.h"
+#include "models/diffusers_unet.h"
+#include "models/names_diffusers.h"
+#include "models/weights.h"
+
+/* What diffusers has called weights files, the safest first. */
+static const char *const weights_names[] = {
+    "diffusion_pytorch_model.safetensors",      "diffusion_pytorch_model.safetensors.index.json",
+    "diffusion_pytorch_model.fp16.safetensors", "diffusion_pytorch_model.bin",
+    "diffusion_pytorch_model.fp16.bin",
+};
+
+/* Opens the first of them that is in the folder's part. */
+static eq_status open_weights(eq_context *ctx, const char *folder, const char *part, eq_tensor_file *out)
+{
+    for (size_t i = 0; i < sizeof weights_names / sizeof weights_names[0]; i++) {
+        char *path = eq_format("%s/%s/%s", folder, part, weights_names[i]);
+        if (!path)
+            return eq_fail_memory(ctx, "a path");
+        bool there = eq_path_exists(path);
+        eq_status status = there ? eq_tensor_file_open(ctx, path, out) : EQ_OK;
+        free(path);
+        if (there)
+            return status;
+    }
+    return eq_fail(ctx, EQ_BAD_INPUT, "%s/%s/%s: no such file, nor an index of shards or a .bin in its place", folder, part,
+                   weights_names[0]);
+}
+
+/* The text encoder decides how many tokens the U-Net attends to. */
+static eq_status read_context_length(eq_context *ctx, const char *folder, eq_unet_config *unet)
+{
+    char *path = eq_path_join(folder, "text_encoder/config.json");
+    eq_clip_text_config text;
+    eq_status status = path ? EQ_OK : eq_fail_memory(ctx, "a path");
+    if (status == EQ_OK && eq_path_exists(path)) {
+        status = eq_clip_text_config_read(ctx, path, &text);
+        if (status == EQ_OK)
+            unet->context_length = text.max_position_embeddings;
+    }
+    free(path);
+    return status;
+}
+
+static eq_status open_unet(eq_context *ctx, eq_model *model)
+{
+    char *config = eq_path_join(model->folder, "unet/config.json");
+    char *scheduler = eq_path_join(model->folder, "scheduler/scheduler_config.json");
+    eq_status status = config && scheduler ? EQ_OK : eq_fail_memory(ctx, "a path");
+    if (status == EQ_OK)
+        status = eq_unet_config_read(ctx, config, &model->unet);
+    if (status == EQ_OK)
+        status = eq_schedule_read(ctx, scheduler, &model->schedule);
+    if (status == EQ_OK && eq_model_prompted(model))
+        status = read_context_length(ctx, model->folder, &model->unet);
+    if (status == EQ_OK)
+        status = eq_unet_declare(model->params, &model->unet);
+    if (status == EQ_OK)
+        status = open_weights(ctx, model->folder, "unet", &model->weights);
+    if (status == EQ_OK)
+        status = eq_weights_load(ctx, model->params, &model->weights, &eq_names_diffusers);
+    free(config);
+    free(scheduler);
+    return status;
+}
+
+static eq_status open_vae(eq_context *ctx, eq_model *model, const char *config)
+{
+    EQ_TRY(eq_vae_config_read(ctx, config, &model->vae));
+    model->vae_params = eq_params_new(ctx);
+    if (!model->vae_params)
+        return eq_fail_memory(ctx, "an autoencoder");
+    EQ_TRY(eq_vae_declare(model->vae_params, &model->vae));
+    EQ_TRY(open_weights(ctx, model->folder, "vae", &model->vae_weights));
+    EQ_TRY(eq_weights_load(ctx, model->vae_params, &model->vae_weights, &eq_names_diffusers));
+    model->latent = true;
+    return EQ_OK;
+}
+
+eq_status eq_model_open_folder(eq_context *ctx, eq_model *model)
+{
+    EQ_TRY(open_unet(ctx, model));
+    char *vae = eq_path_join(model->folder, "vae/config.json");
+    eq_status status = vae ? EQ_OK : eq_fail_memory(ctx, "a path");
+    if (status == EQ_OK && eq_path_exists(vae))
+        status = open_vae(ctx, model, vae);
+    free(vae);
+    return status;
+}
