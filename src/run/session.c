@@ -161,6 +161,9 @@ static eq_status begin(run_state *r)
     if (state != EQ_FOLDER_NEW && !s->resume)
         return eq_fail(r->ctx, EQ_BAD_USAGE, "%s: there is a run already; %s or choose a new folder", s->out,
                        state == EQ_FOLDER_BEGUN ? "continue it with --resume" : "it is finished: delete it");
+    if (s->verifier && s->options.prompt_count > 1)
+        return eq_fail(r->ctx, EQ_BAD_USAGE, "verification takes one prompt at a time, not %d",
+                       s->options.prompt_count);
     if (s->verifier)
         EQ_TRY(eq_verifier_new(r->ctx, s->verifier, s->targets, &r->verifier));
     if (state == EQ_FOLDER_FINISHED) {
@@ -263,10 +266,10 @@ static eq_status sample_all(run_state *r)
     eq_generation *g = &r->result->generation;
     tell(r, "generating");
     while (r->done < g->count) {
-        int64_t first = r->done, left = g->count - first, n = left < r->settings.group ? left : r->settings.group;
+        int64_t first = r->done, n = eq_run_settings_group(&r->settings, first);
         EQ_TRY(sample_group(r, r->session->targets, r->options.first_index + first, n, first, g));
         for (int64_t i = first; i < first + n; i++)
-            g->batches[i] = first / r->settings.group;
+            g->batches[i] = first > 0 ? g->batches[first - 1] + 1 : 0;
         EQ_TRY(keep_rows(r, first, n));
     }
     return EQ_OK;
@@ -293,7 +296,7 @@ static eq_status put_in_place(run_state *r, eq_generation *fresh, eq_tally *tall
     int64_t *rows = malloc((size_t)tally->surplus_count * sizeof *rows), count = 0;
     if (!rows)
         return eq_fail_memory(r->ctx, "a list of images");
-    int64_t first_batch = (g->count + r->settings.group - 1) / r->settings.group;
+    int64_t first_batch = g->batches[g->count - 1] + 1;
     for (int64_t i = 0; i < fresh->count; i++)
         fresh->batches[i] = first_batch + v->rounds;
     eq_status status = eq_verifier_replace(r->ctx, &r->verifier, r->session->pipeline, fresh, tally, g, rows, &count);

@@ -194,7 +194,7 @@ static void count_progress(void *user, int done, int steps)
 
 static void hook(eq_sampling *s)
 {
-    s->hook = (eq_h_hook){&watching, odd_steps, watch};
+    s->hook = (eq_h_hook){&watching, odd_steps, watch, false};
     s->progress = count_progress;
 }
 
@@ -292,7 +292,7 @@ static eq_status spoil(void *user, int step, double timestep, double beta, float
 
 static void spoil_step_three(eq_sampling *s)
 {
-    s->hook = (eq_h_hook){NULL, step_three, spoil};
+    s->hook = (eq_h_hook){NULL, step_three, spoil, false};
 }
 
 static void the_step_is_named(void **state)

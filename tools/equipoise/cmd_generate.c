@@ -9,6 +9,7 @@
 #include "heads.h"
 #include "io/json.h"
 #include "models.h"
+#include "prompts.h"
 #include "run/session.h"
 
 typedef struct settings {
@@ -25,6 +26,9 @@ typedef struct settings {
     double strength, temperature;
     eq_range guide_steps;
     int64_t coupled, micro_batch, memory;
+    const char *prompt, *prompt_file, *negative, *tokenizer;
+    double cfg;
+    int64_t class_label;
 } settings;
 
 static const char *const methods[] = {"none", "distribution", "sample", "assign", NULL};
@@ -69,10 +73,10 @@ static const eq_option options[] = {
      .letter = 'n',
      .kind = EQ_INTEGER,
      .value = "N",
-     .required = true,
-     .range = {1, 1000000},
+     .standard = "0",
+     .range = {0, 1000000},
      .member = offsetof(settings, count),
-     .help = "images to generate"},
+     .help = "images to generate; --prompt-file has counts of its own"},
     {.name = "first-index",
      .kind = EQ_INTEGER,
      .value = "N",
@@ -93,6 +97,43 @@ static const eq_option options[] = {
      .member = offsetof(settings, report),
      .help = "report.html: plain, of this set, or twins, beside the same noise without guidance, which costs as much "
              "again; auto is plain where there is an evaluator"},
+    {.heading = "Text"},
+    {.name = "prompt",
+     .letter = 'p',
+     .kind = EQ_TEXT,
+     .value = "TEXT",
+     .member = offsetof(settings, prompt),
+     .help = "what to show, for models with a text encoder"},
+    {.name = "prompt-file",
+     .kind = EQ_FILE,
+     .value = "FILE",
+     .member = offsetof(settings, prompt_file),
+     .help = "a prompt a line, with the number of images before it and a tab where that is not 1; the target holds for "
+             "each prompt by itself"},
+    {.name = "negative",
+     .kind = EQ_TEXT,
+     .value = "TEXT",
+     .member = offsetof(settings, negative),
+     .help = "what not to show"},
+    {.name = "cfg",
+     .kind = EQ_REAL,
+     .value = "F",
+     .standard = "7.5",
+     .real = {1, 1000},
+     .member = offsetof(settings, cfg),
+     .help = "scale of classifier-free guidance, how closely images follow the prompt; 1 for none"},
+    {.name = "tokenizer",
+     .kind = EQ_FOLDER,
+     .value = "DIR",
+     .member = offsetof(settings, tokenizer),
+     .help = "folder of vocab.json and merges.txt, for models in a single file"},
+    {.name = "class",
+     .kind = EQ_INTEGER,
+     .value = "N",
+     .standard = "0",
+     .range = {0, 100000},
+     .member = offsetof(settings, class_label),
+     .help = "class of the images, for class-conditional models"},
     {.heading = "Target"},
     {.name = "target",
      .letter = 't',
@@ -243,6 +284,7 @@ typedef struct generate_run {
     eq_pipeline *pipeline;
     eq_classifier *evaluator, *verifier;
     eq_targets targets;
+    eq_prompt_choice prompts;
     eq_session session;
     eq_session_result result;
 } generate_run;
@@ -327,6 +369,10 @@ static void fill_options(generate_run *r)
         .micro_batch = s->micro_batch,
         .memory_bytes = (size_t)s->memory,
         .bf16 = s->dtype == DTYPE_BF16 || (s->dtype == DTYPE_AUTO && eq_bf16_is_fast()),
+        .negative_prompt = s->negative,
+        .cfg = eq_given(call, "cfg") ? s->cfg : 0,
+        .tokenizer = s->tokenizer,
+        .class_label = (int)s->class_label,
         .progress = show_progress,
         .progress_user = r,
     };
@@ -443,6 +489,7 @@ static eq_status print_result(const generate_run *r)
 static eq_status generate(generate_run *r)
 {
     fill_options(r); /* imported heads need the timesteps */
+    EQ_TRY(eq_prompt_choice_read(r->call->ctx, r->s->prompt, r->s->prompt_file, &r->prompts, &r->session.options));
     EQ_TRY(open_all(r));
     fill_session(r);
     EQ_TRY(eq_session_run(&r->session, &r->result));
@@ -464,6 +511,7 @@ static eq_status run(const eq_invocation *call)
     eq_status status = generate(&r);
     eq_session_result_free(&r.result);
     eq_targets_free(&r.targets);
+    eq_prompt_choice_free(&r.prompts);
     eq_classifier_close(r.evaluator);
     eq_classifier_close(r.verifier);
     eq_pipeline_close(r.pipeline);
