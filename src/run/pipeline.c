@@ -52,8 +52,8 @@ static eq_status check_channels(eq_context *ctx, const eq_model *model)
         return eq_fail(ctx, EQ_BAD_INPUT, "%s: its autoencoder gives %d channels; images have 3", model->folder,
                        model->vae.out_channels);
     if (!model->latent && unet->in_channels != 3)
-        return eq_fail(ctx, EQ_BAD_INPUT, "%s: its U-Net has %d channels in; a model of images has 3", model->folder,
-                       unet->in_channels);
+        return eq_fail(ctx, EQ_BAD_INPUT, "%s: its U-Net has %d channels in and %d out; a model of images has 3 in",
+                       model->folder, unet->in_channels, unet->out_channels);
     if (unet->out_channels != unet->in_channels && unet->out_channels != 2 * unet->in_channels)
         return eq_fail(ctx, EQ_BAD_INPUT,
                        "%s: its U-Net has %d channels in and %d out; expected as many or twice as many", model->folder,

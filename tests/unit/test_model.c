@@ -153,7 +153,8 @@ static bool fused_name(const void *user, const char *ours, char *theirs, size_t 
 {
     const int64_t *offset = user;
     snprintf(theirs, size, "net.%s", strstr(ours, "query") ? "qkv" : "bias");
-    *part = strstr(ours, "query") ? (eq_weight_part){*offset, 1, 3} : (eq_weight_part){*offset, 2, 0};
+    *part = strstr(ours, "query") ? (eq_weight_part){.offset = *offset, .block = 1, .stride = 3}
+                                  : (eq_weight_part){.offset = *offset, .block = 2};
     return true;
 }
 
