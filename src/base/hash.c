@@ -125,3 +125,17 @@ eq_status eq_sha256_file(eq_context *ctx, const char *path, char hex[EQ_SHA256_H
     eq_sha256_to_hex(digest, hex);
     return EQ_OK;
 }
+
+uint64_t eq_hash_bytes(const void *bytes, size_t size)
+{
+    uint64_t hash = 14695981039346656037u;
+    const unsigned char *byte = bytes;
+    for (size_t i = 0; i < size; i++)
+        hash = (hash ^ byte[i]) * 1099511628211u;
+    return hash;
+}
+
+uint64_t eq_hash_name(const char *name)
+{
+    return eq_hash_bytes(name, strlen(name));
+}

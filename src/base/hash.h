@@ -1,4 +1,4 @@
-/* SHA-256 (FIPS 180-4): identifies model files in run records. */
+/* SHA-256 (FIPS 180-4), which identifies model files in run records, and a quick hash of names. */
 #ifndef EQ_BASE_HASH_H
 #define EQ_BASE_HASH_H
 
@@ -25,5 +25,9 @@ void eq_sha256_to_hex(const uint8_t digest[EQ_SHA256_BYTES], char hex[EQ_SHA256_
 
 /* Hashes a file of any size; EQ_BAD_INPUT when it is missing. */
 eq_status eq_sha256_file(eq_context *ctx, const char *path, char hex[EQ_SHA256_HEX]);
+
+/* FNV-1a of 64 bits: for tables, and for a stream of random numbers of its own for each name. */
+uint64_t eq_hash_bytes(const void *bytes, size_t size);
+uint64_t eq_hash_name(const char *name);
 
 #endif

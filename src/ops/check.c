@@ -77,3 +77,16 @@ eq_status eq_check_not_fused(eq_graph *graph, const eq_node *node)
         return eq_graph_fail(graph, node, "has no gradient with a fused activation; fuse after differentiating");
     return EQ_OK;
 }
+
+eq_status eq_check_weighted(eq_graph *graph, eq_node *node, eq_shape y)
+{
+    const eq_value_info *x = eq_info(graph, node->in[0]);
+    const eq_shape *weight = eq_shape_at(graph, node->in[1]);
+    EQ_TRY(eq_check_activation(graph, node, 0, "x"));
+    EQ_TRY(eq_check_param(graph, node, 1, "weight", *weight));
+    EQ_TRY(eq_check_param(graph, node, 2, "bias", eq_shape_of(weight->dim[0])));
+    EQ_TRY(eq_check_dtype(graph, node, 3, "residual", x->dtype));
+    EQ_TRY(eq_check_shape(graph, node, 3, "residual", y));
+    eq_node_output(graph, node, 0, x->dtype, y);
+    return EQ_OK;
+}

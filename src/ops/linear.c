@@ -21,17 +21,9 @@ static eq_status output_shape(eq_graph *graph, const eq_node *node, const eq_sha
 
 static eq_status infer(eq_graph *graph, eq_node *node)
 {
-    const eq_value_info *x = eq_info(graph, node->in[0]);
-    const eq_shape *weight = eq_shape_at(graph, node->in[1]);
     eq_shape y;
-    EQ_TRY(output_shape(graph, node, &x->shape, weight, &y));
-    EQ_TRY(eq_check_activation(graph, node, 0, "x"));
-    EQ_TRY(eq_check_param(graph, node, 1, "weight", *weight));
-    EQ_TRY(eq_check_param(graph, node, 2, "bias", eq_shape_of(weight->dim[0])));
-    EQ_TRY(eq_check_dtype(graph, node, 3, "residual", x->dtype));
-    EQ_TRY(eq_check_shape(graph, node, 3, "residual", y));
-    eq_node_output(graph, node, 0, x->dtype, y);
-    return EQ_OK;
+    EQ_TRY(output_shape(graph, node, eq_shape_at(graph, node->in[0]), eq_shape_at(graph, node->in[1]), &y));
+    return eq_check_weighted(graph, node, y);
 }
 
 static double flops(const eq_graph *graph, const eq_node *node)

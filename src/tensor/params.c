@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/hash.h"
 #include "base/memory.h"
 #include "base/rng.h"
 
@@ -97,22 +98,13 @@ eq_status eq_params_allocate(eq_params *params)
     return EQ_OK;
 }
 
-/* FNV-1a: a stream of its own for each name. */
-static uint64_t name_hash(const char *name)
-{
-    uint64_t hash = 14695981039346656037u;
-    for (; *name; name++)
-        hash = (hash ^ (unsigned char)*name) * 1099511628211u;
-    return hash;
-}
-
 void eq_params_initialise(eq_params *params, uint64_t seed)
 {
     for (int i = 0; i < params->count; i++) {
         const eq_param *param = &params->items[i];
         float *data = param->tensor.data;
         int64_t count = eq_shape_count(&param->tensor.shape);
-        eq_rng rng = eq_rng_make(seed, name_hash(param->name), 0);
+        eq_rng rng = eq_rng_make(seed, eq_hash_name(param->name), 0);
         float bound = 1.0f / sqrtf((float)(param->fan_in > 0 ? param->fan_in : 1));
         for (int64_t k = 0; k < count; k++) {
             switch (param->init) {

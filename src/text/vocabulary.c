@@ -6,13 +6,13 @@
 
 #include <utf8proc.h>
 
+#include "base/hash.h"
+
 /* --- hash tables --- */
 
 static uint64_t hash_text(const char *text, size_t size)
 {
-    uint64_t hash = 14695981039346656037u; /* FNV-1a */
-    for (size_t i = 0; i < size; i++)
-        hash = (hash ^ (unsigned char)text[i]) * 1099511628211u;
+    uint64_t hash = eq_hash_bytes(text, size);
     return hash ^ hash >> 32;
 }
 

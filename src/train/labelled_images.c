@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
+
 const eq_attribute *eq_labelled_attribute(const eq_labelled_images *images, int attribute)
 {
     return &images->labels.attributes[images->column[attribute]];
@@ -17,10 +19,7 @@ int eq_labelled_class(const eq_labelled_images *images, int64_t image, int attri
 
 double eq_labelled_place(const eq_labelled_images *images, uint64_t seed, int64_t image)
 {
-    uint64_t hash = 14695981039346656037u; /* FNV-1a */
-    for (const char *c = images->data.names[image]; *c; c++)
-        hash = (hash ^ (unsigned char)*c) * 1099511628211u;
-    eq_rng rng = eq_rng_make(seed, hash, 0);
+    eq_rng rng = eq_rng_make(seed, eq_hash_name(images->data.names[image]), 0);
     return eq_rng_uniform(&rng);
 }
 

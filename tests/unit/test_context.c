@@ -101,6 +101,8 @@ static void cancellation(void **state)
     signal(SIGUSR1, before);
     assert_true(eq_cancelled(ctx));
     assert_false(eq_cancelled(other));
+    eq_cancel_clear(ctx);
+    assert_false(eq_cancelled(ctx));
     eq_context_free(ctx);
     eq_context_free(other);
 }

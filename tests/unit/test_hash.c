@@ -65,9 +65,19 @@ static void files(void **state)
     eq_context_free(ctx);
 }
 
+/* The test vectors of FNV's authors. */
+static void names(void **state)
+{
+    assert_true(eq_hash_name("") == 0xcbf29ce484222325u);
+    assert_true(eq_hash_name("a") == 0xaf63dc4c8601ec8cu);
+    assert_true(eq_hash_name("foobar") == 0x85944171f73967e8u);
+    assert_true(eq_hash_bytes("foobarbaz", 6) == 0x85944171f73967e8u);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(names),
         cmocka_unit_test(known_answers),
         cmocka_unit_test(a_million_letters_in_any_pieces),
         cmocka_unit_test_setup_teardown(files, temporary_setup, temporary_teardown),

@@ -12,6 +12,7 @@
 #include "run/record.h"
 #include "train/adp_trainer.h"
 #include "train/dataset.h"
+#include "training_options.h"
 
 typedef struct settings {
     const char *model, *out, *classifier, *images, *labels, *h_file;
@@ -128,27 +129,9 @@ static const eq_option options[] = {
      .range = {1, 10000},
      .member = offsetof(settings, epochs),
      .help = "passes over the images for each head"},
-    {.name = "batch",
-     .kind = EQ_INTEGER,
-     .value = "N",
-     .standard = "64",
-     .range = {1, 4096},
-     .member = offsetof(settings, batch),
-     .help = "images an update"},
-    {.name = "learning-rate",
-     .kind = EQ_REAL,
-     .value = "F",
-     .standard = "0.001",
-     .real = {1e-9, 1},
-     .member = offsetof(settings, learning_rate),
-     .help = "peak of the learning rate"},
-    {.name = "weight-decay",
-     .kind = EQ_REAL,
-     .value = "F",
-     .standard = "0.1",
-     .real = {0, 100},
-     .member = offsetof(settings, weight_decay),
-     .help = "AdamW's weight decay"},
+    EQ_TRAINING_BATCH("64"),
+    EQ_TRAINING_LEARNING_RATE("0.001"),
+    EQ_TRAINING_WEIGHT_DECAY("0.1"),
     {.name = "held-out",
      .kind = EQ_REAL,
      .value = "F",
@@ -175,10 +158,7 @@ static const eq_option options[] = {
      .range = {0, 4096},
      .member = offsetof(settings, micro_batch),
      .help = "images through the network at a time, 0 to let the tool choose"},
-    {.name = "strict",
-     .kind = EQ_FLAG,
-     .member = offsetof(settings, strict),
-     .help = "fail at an unreadable image rather than skip it"},
+    EQ_TRAINING_STRICT,
     {0}};
 
 static const char *const examples[] = {

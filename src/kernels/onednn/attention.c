@@ -1,52 +1,30 @@
-#include "kernels/onednn/attention.h"
-
-#include <omp.h>
-#include <stdlib.h>
-
-#include "kernels/onednn/onednn.h"
-#include "kernels/onednn/product.h"
+#include "kernels/onednn/attention_workers.h"
 
 /* A thread's primitives and its part of the scratch. The weights of a row (p) are divided by their sum only after
  * their product with v. */
 typedef struct worker {
-    dnnl_stream_t stream;
+    eq_attention_worker base;
     eq_product scores, values; /* q k^T, p v */
     size_t q_at, scores_at, p_at, y_at, factor_at;
 } worker;
 
-typedef struct attention_state {
-    eq_attention shape;
-    size_t worker_bytes; /* of scratch, each */
-    int workers;
-    worker *worker; /* [workers] */
-} attention_state;
-
-static void release(void *kept)
+static void release(void *prepared)
 {
-    attention_state *state = kept;
-    for (int i = 0; state->worker && i < state->workers; i++) {
-        worker *w = &state->worker[i];
-        eq_product_free(&w->scores);
-        eq_product_free(&w->values);
-        if (w->stream)
-            dnnl_stream_destroy(w->stream);
-    }
-    free(state->worker);
-    free(state);
+    worker *w = prepared;
+    eq_product_free(&w->scores);
+    eq_product_free(&w->values);
 }
 
-static eq_status prepare_worker(const eq_kernel_env *env, const eq_node *node, const eq_attention *a, worker *w,
+static eq_status prepare_worker(const eq_kernel_env *env, const eq_node *node, const eq_attention *a, void *unprepared,
                                 size_t *bytes)
 {
-    dnnl_status_t made = dnnl_stream_create(&w->stream, ((eq_onednn *)env->onednn)->engine, dnnl_stream_default_flags);
-    if (made)
-        return eq_onednn_fail(env, node, made);
+    worker *w = unprepared;
     dnnl_data_type_t dtype = eq_onednn_dtype(a->dtype);
     size_t element = eq_dtype_size(a->dtype), scores = (size_t)(a->tile * a->lk);
     eq_product_shape qk = {.m = a->tile, .k = a->size, .n = a->lk, .dtype = dtype, .b_row = 1, .b_column = a->c};
     eq_product_shape pv = {.m = a->tile, .k = a->lk, .n = a->size, .dtype = dtype, .b_row = a->c, .b_column = 1};
-    EQ_TRY(eq_product_make(env, node, &qk, w->stream, bytes, &w->scores));
-    EQ_TRY(eq_product_make(env, node, &pv, w->stream, bytes, &w->values));
+    EQ_TRY(eq_product_make(env, node, &qk, w->base.stream, bytes, &w->scores));
+    EQ_TRY(eq_product_make(env, node, &pv, w->base.stream, bytes, &w->values));
     w->q_at = eq_scratch_take(bytes, (size_t)(a->tile * a->size) * element);
     w->scores_at = eq_scratch_take(bytes, scores * sizeof(float));
     w->p_at = a->dtype == EQ_F32 ? w->scores_at : eq_scratch_take(bytes, scores * element);
@@ -57,26 +35,8 @@ static eq_status prepare_worker(const eq_kernel_env *env, const eq_node *node, c
 
 static eq_status prepare(const eq_kernel_env *env, const eq_node *node, void **kept, size_t *scratch_bytes)
 {
-    attention_state *state = calloc(1, sizeof *state);
-    if (!state)
-        return eq_fail_memory(env->ctx, node->op->name);
-    state->shape = eq_attention_of(env->graph, node);
-    state->workers = omp_get_max_threads();
-    state->worker = calloc((size_t)state->workers, sizeof *state->worker);
-    eq_status status = state->worker ? EQ_OK : eq_fail_memory(env->ctx, node->op->name);
-    int threads = eq_product_one_thread();
-    for (int i = 0; status == EQ_OK && i < state->workers; i++) {
-        state->worker_bytes = 0;
-        status = prepare_worker(env, node, &state->shape, &state->worker[i], &state->worker_bytes);
-    }
-    eq_product_all_threads(threads);
-    if (status != EQ_OK) {
-        release(state);
-        return status;
-    }
-    *scratch_bytes = state->worker_bytes * (size_t)state->workers;
-    *kept = state;
-    return EQ_OK;
+    static const eq_attention_worker_kind kind = {sizeof(worker), prepare_worker, release};
+    return eq_attention_workers_prepare(env, node, &kind, kept, scratch_bytes);
 }
 
 /* k, v: the head's first element */
@@ -109,16 +69,16 @@ static dnnl_status_t run_tile(const eq_attention *a, const worker *w, int64_t ti
 static eq_status run(const eq_kernel_env *env, const eq_node *node, void *kept, void *const *in, void *const *out,
                      void *scratch)
 {
-    const attention_state *state = kept;
-    const eq_attention *a = &state->shape;
+    const eq_attention_workers *workers = kept;
+    const eq_attention *a = &workers->shape;
     size_t element = eq_dtype_size(a->dtype);
     int64_t items = a->n * a->heads * a->tiles;
     int failure = dnnl_success;
-#pragma omp parallel num_threads(state->workers) reduction(max : failure)
+#pragma omp parallel num_threads(workers->count) reduction(max : failure)
     {
         /* A thread's items follow one another, so it loads a head once. */
-        const worker *w = &state->worker[omp_get_thread_num()];
-        unsigned char *own = (unsigned char *)scratch + state->worker_bytes * (size_t)omp_get_thread_num();
+        const worker *w = eq_attention_worker_own(workers);
+        void *own = eq_attention_scratch_own(workers, scratch);
         int64_t loaded = -1;
 #pragma omp for schedule(static)
         for (int64_t item = 0; item < items; item++) {
@@ -137,15 +97,10 @@ static eq_status run(const eq_kernel_env *env, const eq_node *node, void *kept, 
     return failure ? eq_onednn_fail(env, node, (dnnl_status_t)failure) : EQ_OK;
 }
 
-static bool supports(const eq_graph *graph, const eq_node *node)
-{
-    return eq_product_offered(eq_onednn_dtype(eq_info(graph, node->in[0])->dtype));
-}
-
 const eq_kernel eq_onednn_attention = {.op = "attention",
                                        .backend = "onednn",
-                                       .supports = supports,
+                                       .supports = eq_attention_supports,
                                        .prepare = prepare,
                                        .run = run,
-                                       .release = release,
+                                       .release = eq_attention_workers_release,
                                        .any_dtype = true};

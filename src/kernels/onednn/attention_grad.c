@@ -1,26 +1,14 @@
-#include <omp.h>
-#include <stdlib.h>
-
-#include "kernels/onednn/attention.h"
-#include "kernels/onednn/onednn.h"
-#include "kernels/onednn/product.h"
+#include "kernels/onednn/attention_workers.h"
 
 /* A thread's primitives and its part of the scratch. A thread takes whole heads: dk and dv are sums over the tiles. */
 typedef struct worker {
-    dnnl_stream_t stream;
+    eq_attention_worker base;
     eq_product scores; /* q k^T */
     eq_product dp;     /* dy v^T */
     eq_product dq;     /* ds k */
     eq_product dk, dv; /* ds^T q, p^T dy */
     size_t q_at, dy_at, p_at, dp_at, low_at, dq_at, dk_at, dv_at, factor_at;
 } worker;
-
-typedef struct attention_grad_state {
-    eq_attention shape;
-    size_t worker_bytes; /* of scratch, each */
-    int workers;
-    worker *worker; /* [workers] */
-} attention_grad_state;
 
 /* Pointers into a thread's scratch. */
 typedef struct buffers {
@@ -32,19 +20,12 @@ typedef struct buffers {
     float *factor;  /* [tile] */
 } buffers;
 
-static void release(void *kept)
+static void release(void *prepared)
 {
-    attention_grad_state *state = kept;
-    for (int i = 0; state->worker && i < state->workers; i++) {
-        worker *w = &state->worker[i];
-        eq_product *products[] = {&w->scores, &w->dp, &w->dq, &w->dk, &w->dv};
-        for (size_t p = 0; p < sizeof products / sizeof products[0]; p++)
-            eq_product_free(products[p]);
-        if (w->stream)
-            dnnl_stream_destroy(w->stream);
-    }
-    free(state->worker);
-    free(state);
+    worker *w = prepared;
+    eq_product *products[] = {&w->scores, &w->dp, &w->dq, &w->dk, &w->dv};
+    for (size_t p = 0; p < sizeof products / sizeof products[0]; p++)
+        eq_product_free(products[p]);
 }
 
 static eq_status make_products(const eq_kernel_env *env, const eq_node *node, const eq_attention *a, worker *w,
@@ -55,19 +36,17 @@ static eq_status make_products(const eq_kernel_env *env, const eq_node *node, co
     eq_product_shape back = {.m = a->tile, .k = a->lk, .n = a->size, .dtype = dtype, .b_row = a->c, .b_column = 1};
     eq_product_shape down = {
         .m = a->lk, .k = a->tile, .n = a->size, .dtype = dtype, .transpose_a = true, .accumulate = true};
-    EQ_TRY(eq_product_make(env, node, &across, w->stream, bytes, &w->scores));
-    EQ_TRY(eq_product_make(env, node, &across, w->stream, bytes, &w->dp));
-    EQ_TRY(eq_product_make(env, node, &back, w->stream, bytes, &w->dq));
-    EQ_TRY(eq_product_make(env, node, &down, w->stream, bytes, &w->dk));
-    return eq_product_make(env, node, &down, w->stream, bytes, &w->dv);
+    EQ_TRY(eq_product_make(env, node, &across, w->base.stream, bytes, &w->scores));
+    EQ_TRY(eq_product_make(env, node, &across, w->base.stream, bytes, &w->dp));
+    EQ_TRY(eq_product_make(env, node, &back, w->base.stream, bytes, &w->dq));
+    EQ_TRY(eq_product_make(env, node, &down, w->base.stream, bytes, &w->dk));
+    return eq_product_make(env, node, &down, w->base.stream, bytes, &w->dv);
 }
 
-static eq_status prepare_worker(const eq_kernel_env *env, const eq_node *node, const eq_attention *a, worker *w,
+static eq_status prepare_worker(const eq_kernel_env *env, const eq_node *node, const eq_attention *a, void *unprepared,
                                 size_t *bytes)
 {
-    dnnl_status_t made = dnnl_stream_create(&w->stream, ((eq_onednn *)env->onednn)->engine, dnnl_stream_default_flags);
-    if (made)
-        return eq_onednn_fail(env, node, made);
+    worker *w = unprepared;
     EQ_TRY(make_products(env, node, a, w, bytes));
     size_t element = eq_dtype_size(a->dtype), tile = (size_t)(a->tile * a->size);
     size_t scores = (size_t)(a->tile * a->lk), head = (size_t)(a->lk * a->size);
@@ -85,26 +64,8 @@ static eq_status prepare_worker(const eq_kernel_env *env, const eq_node *node, c
 
 static eq_status prepare(const eq_kernel_env *env, const eq_node *node, void **kept, size_t *scratch_bytes)
 {
-    attention_grad_state *state = calloc(1, sizeof *state);
-    if (!state)
-        return eq_fail_memory(env->ctx, node->op->name);
-    state->shape = eq_attention_of(env->graph, node);
-    state->workers = omp_get_max_threads();
-    state->worker = calloc((size_t)state->workers, sizeof *state->worker);
-    eq_status status = state->worker ? EQ_OK : eq_fail_memory(env->ctx, node->op->name);
-    int threads = eq_product_one_thread();
-    for (int i = 0; status == EQ_OK && i < state->workers; i++) {
-        state->worker_bytes = 0;
-        status = prepare_worker(env, node, &state->shape, &state->worker[i], &state->worker_bytes);
-    }
-    eq_product_all_threads(threads);
-    if (status != EQ_OK) {
-        release(state);
-        return status;
-    }
-    *scratch_bytes = state->worker_bytes * (size_t)state->workers;
-    *kept = state;
-    return EQ_OK;
+    static const eq_attention_worker_kind kind = {sizeof(worker), prepare_worker, release};
+    return eq_attention_workers_prepare(env, node, &kind, kept, scratch_bytes);
 }
 
 static buffers buffers_of(const eq_attention *a, const worker *w, void *scratch)
@@ -172,28 +133,22 @@ static dnnl_status_t run_head(const eq_attention *a, const worker *w, int64_t he
 static eq_status run(const eq_kernel_env *env, const eq_node *node, void *kept, void *const *in, void *const *out,
                      void *scratch)
 {
-    const attention_grad_state *state = kept;
-    int64_t heads = state->shape.n * state->shape.heads;
+    const eq_attention_workers *workers = kept;
+    int64_t heads = workers->shape.n * workers->shape.heads;
     int failure = dnnl_success;
-#pragma omp parallel for schedule(static) num_threads(state->workers) reduction(max : failure)
+#pragma omp parallel for schedule(static) num_threads(workers->count) reduction(max : failure)
     for (int64_t head = 0; head < heads; head++) {
-        int thread = omp_get_thread_num();
-        unsigned char *own = (unsigned char *)scratch + state->worker_bytes * (size_t)thread;
-        dnnl_status_t status = run_head(&state->shape, &state->worker[thread], head, in, out, own);
+        dnnl_status_t status = run_head(&workers->shape, eq_attention_worker_own(workers), head, in, out,
+                                        eq_attention_scratch_own(workers, scratch));
         failure = (int)status > failure ? (int)status : failure;
     }
     return failure ? eq_onednn_fail(env, node, (dnnl_status_t)failure) : EQ_OK;
 }
 
-static bool supports(const eq_graph *graph, const eq_node *node)
-{
-    return eq_product_offered(eq_onednn_dtype(eq_info(graph, node->in[0])->dtype));
-}
-
 const eq_kernel eq_onednn_attention_grad = {.op = "attention_grad",
                                             .backend = "onednn",
-                                            .supports = supports,
+                                            .supports = eq_attention_supports,
                                             .prepare = prepare,
                                             .run = run,
-                                            .release = release,
+                                            .release = eq_attention_workers_release,
                                             .any_dtype = true};
