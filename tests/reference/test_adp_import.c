@@ -96,6 +96,36 @@ static void both_containers_give_the_same_heads(void **state)
     close_reference(&r);
 }
 
+/* One head a timestep of the run, in ascending order. */
+static void a_run_gives_its_heads_their_timesteps(void **state)
+{
+    eq_tensor_file file;
+    assert_ok(eq_tensor_file_open(ctx, fixture_path("stable-diffusion-tiny/reference.safetensors"), &file));
+    const eq_tensor *h = eq_tensor_file_find(&file, "guided_grad_step0"), *run = NULL;
+    for (size_t i = 0; i < file.count; i++)
+        if (strncmp(file.entries[i].name, "timesteps_ddim_", 15) == 0)
+            run = &file.entries[i].tensor;
+    assert_non_null(h);
+    assert_non_null(run);
+    int count = (int)run->shape.dim[0];
+    float *falling = malloc((size_t)count * sizeof *falling);
+    int64_t *timesteps = malloc((size_t)count * sizeof *timesteps);
+    assert_true(falling && timesteps);
+    eq_tensor_to_f32(run, falling);
+    for (int i = 0; i < count; i++)
+        timesteps[i] = (int64_t)falling[count - 1 - i];
+    eq_adp adp;
+    assert_ok(eq_adp_import(ctx, fixture_path("stable-diffusion-tiny/adp_gender.pt"), &gender,
+                            eq_shape_of(h->shape.dim[2], h->shape.dim[3], h->shape.dim[1]), timesteps, count, &adp));
+    assert_int_equal(adp.heads, count);
+    for (int i = 0; i < count; i++)
+        assert_int_equal(eq_adp_head(&adp, falling[i]), count - 1 - i);
+    eq_adp_free(&adp);
+    free(falling);
+    free(timesteps);
+    eq_tensor_file_close(&file);
+}
+
 /* Adds to sum [n, h, w, c] what the published step subtracts from h for one target, but for the step's factor. */
 static void add_gradient(const reference *r, const eq_adp *heads, const char *target, double scale, float *sum)
 {
@@ -149,10 +179,12 @@ static void gradients_are_the_published_ones(void **state)
 
 int main(void)
 {
-    if (!fixture_exists("guided-diffusion/adp_gender_legacy.pt"))
+    if (!fixture_exists("guided-diffusion/adp_gender_legacy.pt") ||
+        !fixture_exists("stable-diffusion-tiny/adp_gender.pt"))
         return FIXTURES_SKIP;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(both_containers_give_the_same_heads),
+        cmocka_unit_test(a_run_gives_its_heads_their_timesteps),
         cmocka_unit_test(gradients_are_the_published_ones),
     };
     ctx = eq_context_new();
