@@ -21,13 +21,19 @@ classifier() { # name, network, images, seed; one thread, so that the weights co
 classifier classifier resnet classifier-train 1
 classifier evaluator convnet evaluator-train 2
 
-"$tool" train diffusion --images "$work/train/images" --out "$work/unet" --size 64 --channels 32,48,96,144 \
+# In two parts, each with a learning rate of its own that ends at nothing; together 8,100 updates.
+"$tool" train diffusion --images "$work/train/images" --out "$work/first" --size 64 --channels 32,48,96,144 \
     --attention 0 --layers 1 --groups 8 --head-dim 0 --beta-schedule squaredcos_cap_v2 --prediction v_prediction \
-    --weighting min-snr --spacing trailing --steps "${STEPS:-3300}" --batch 32 --learning-rate 6e-4 --warmup 200 \
-    --ema 0.999 --dtype bf16 --weights bf16 --seed 7 --resume
+    --weighting min-snr --spacing trailing --steps 3300 --batch 32 --learning-rate 6e-4 --warmup 200 --ema 0.999 \
+    --dtype bf16 --weights bf16 --seed 7 --resume
+"$tool" train diffusion --images "$work/train/images" --init "$work/first" --out "$work/unet" --weighting min-snr \
+    --steps 4800 --batch 32 --learning-rate 5e-4 --warmup 100 --ema 0.999 --dtype bf16 --weights bf16 --seed 8 --resume
 
-"$tool" train adp --model "$work/unet" --classifier "$work/classifier" --count 1000 --every 4 --eta 1 --dtype bf16 \
-    --seed 21 --out "$work/unet/adp"
+# Inversions of the classifier's balanced portraits, with its answers as labels: in a biased set, the directions of
+# attributes that go together cannot be told apart.
+"$tool" train adp --model "$work/unet" --classifier "$work/classifier" --from inversion \
+    --images "$work/classifier-train/images" --count 3000 --steps 25 --every 2 --dtype bf16 --seed 21 \
+    --out "$work/unet/adp"
 
 model=$work/portraits
 mkdir -p "$model/classifier" "$model/evaluator" "$model/adp"
@@ -35,4 +41,8 @@ cp -r "$work/unet/model_index.json" "$work/unet/unet" "$work/unet/scheduler" "$m
 cp "$work/unet/adp/"*.safetensors "$model/adp/"
 cp "$work/classifier/classifier."* "$model/classifier/"
 cp "$work/evaluator/classifier."* "$model/evaluator/"
+for target in gender=female:0.5,male:0.5 skin=light:1/3,medium:1/3,dark:1/3 age=young:0.5,older:0.5 \
+    glasses=no:0.5,yes:0.5; do # stores each attribute's factor
+    "$tool" generate --model "$model" --count 64 --target "$target" --strength auto --out "$work/calibration-$target"
+done
 echo "the model is in $model"
