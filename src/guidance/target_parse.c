@@ -187,6 +187,21 @@ static bool parse_number(const char *text, double *value)
     return *end == '\0';
 }
 
+/* A number, or a fraction of two: "1/3". text: overwritten. */
+static bool parse_probability(char *text, double *value)
+{
+    double below;
+    char *slash = strchr(text, '/');
+    if (!slash)
+        return parse_number(text, value);
+    *slash = '\0';
+    bool numbers = parse_number(trim(text), value) && parse_number(trim(slash + 1), &below) && below != 0;
+    *slash = '/';
+    if (numbers)
+        *value /= below;
+    return numbers;
+}
+
 /* text: overwritten. */
 static eq_status parse_items(draft *d, char *text)
 {
@@ -198,8 +213,8 @@ static eq_status parse_items(draft *d, char *text)
         *colon = '\0';
         char *number = trim(colon + 1);
         double p;
-        if (!parse_number(number, &p))
-            return eq_fail(d->ctx, d->fault, "%s: '%.100s' is not a probability", d->where, number);
+        if (!parse_probability(number, &p))
+            return eq_fail(d->ctx, d->fault, "%s: '%.100s' is not a probability, such as 0.5 or 1/3", d->where, number);
         EQ_TRY(set(d, trim(item), p));
     }
     return EQ_OK;

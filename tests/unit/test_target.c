@@ -55,6 +55,17 @@ static void one_attribute(void **state)
     eq_target_free(&t);
 }
 
+static void fractions(void **state)
+{
+    eq_target t;
+    assert_int_equal(parse("gender=female:1/3,male: 2 / 3", &t), EQ_OK);
+    assert_true(t.p[0] > 0.3333333 && t.p[0] < 0.3333334);
+    eq_target_free(&t);
+    assert_int_equal(parse("gender*glasses=female/no:1/4,female/yes:1/4,male/no:0.25,male/yes:1/4", &t), EQ_OK);
+    assert_true(t.p[0] == 0.25 && t.p[3] == 0.25);
+    eq_target_free(&t);
+}
+
 static void joint(void **state)
 {
     eq_target t;
@@ -108,6 +119,9 @@ static void faults_are_named(void **state)
         {"gender=female:1.5,male:-0.5", "has the probability -0.5"},
         {"gender=female:nan,male:0.5", "'nan' is not a probability"},
         {"gender=female:0x1,male:0", "'0x1' is not a probability"},
+        {"gender=female:1/0,male:0", "'1/0' is not a probability"},
+        {"gender=female:1/2/1,male:1/2", "'1/2/1' is not a probability"},
+        {"gender=female:/2,male:1/2", "'/2' is not a probability"},
         {"gender=female:1e999,male:0", "must lie in"},
         {"gender=female:0.5,male:", "'' is not a probability"},
         {"gender=female:0.5,male:0.5,", "should read CLASS:PROBABILITY"},
@@ -286,6 +300,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_attribute),
+        cmocka_unit_test(fractions),
         cmocka_unit_test(joint),
         cmocka_unit_test(sums_are_checked_then_normalised),
         cmocka_unit_test(faults_are_named),
