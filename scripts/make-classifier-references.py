@@ -120,7 +120,7 @@ def make_resnets():
         "basic": with_head(narrow_resnet(basic, (2, 1, 1, 1), 4), lambda d: nn.Linear(d, 3)),
         "bottleneck": with_head(narrow_resnet(bottleneck, (1, 2, 1, 1), 2), sequence),
         "nested": Nested(narrow_resnet(basic, (1, 1, 1, 1), 3), 5, 2),
-        "fairface": with_head(narrow_resnet(basic, (1, 1, 1, 1), 2), lambda d: nn.Linear(d, 18)),
+        "fairface": with_head(narrow_resnet(basic, (3, 4, 6, 3), 2), lambda d: nn.Linear(d, 18)),
         "fairface15": with_head(narrow_resnet(basic, (1, 1, 1, 1), 2), lambda d: nn.Linear(d, 15)),
     }
     generator = torch.Generator().manual_seed(1)

@@ -66,15 +66,22 @@ static int outputs_of(const eq_torch_resnet_config *config)
     return config->widths[config->linears - 1];
 }
 
+/* ResNet-34 with one linear layer. */
+static bool is_like_fairface(const eq_torch_resnet_config *config)
+{
+    static const int blocks[EQ_TORCH_RESNET_STAGES] = {3, 4, 6, 3};
+    return !config->bottleneck && config->linears == 1 && memcmp(config->blocks, blocks, sizeof blocks) == 0;
+}
+
 /* By name, or where that is NULL by the network and the file's name. NULL where there is none. */
 static const preset *find_preset(const char *name, const char *path, const eq_torch_resnet_config *config)
 {
-    bool like_fairface = !config->bottleneck && config->linears == 1;
+    if (!name && !is_like_fairface(config))
+        return NULL;
     for (int i = 0; i < PRESETS; i++) {
         const preset *p = &presets[i];
-        bool fits = p->outputs == outputs_of(config);
-        if (name ? fits && strcmp(p->name, name) == 0
-                 : fits && like_fairface && (!p->part || strstr(eq_path_name(path), p->part)))
+        bool chosen = name ? strcmp(p->name, name) == 0 : !p->part || strstr(eq_path_name(path), p->part);
+        if (chosen && p->outputs == outputs_of(config))
             return p;
     }
     return NULL;

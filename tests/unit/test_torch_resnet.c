@@ -233,16 +233,21 @@ static void fairface_is_known(void **state)
     assert_int_equal(source.preparation.mode, EQ_PREPARE_SQUASH);
     eq_classifier_source_close(&source);
 
-    copy_file(d, DATA "fairface15.safetensors", "net.safetensors");
-    assert_int_equal(open_named(d, "net.safetensors", &source), EQ_OK);
-    assert_int_equal(source.attributes[0].classes, 4);
-    assert_int_equal(source.attribute_count, 3);
-    eq_classifier_source_close(&source);
-
     copy_file(d, DATA "fairface.safetensors", "fairface_alldata_4race_20191111.safetensors");
     assert_int_equal(open_named(d, "fairface_alldata_4race_20191111.safetensors", &source), EQ_OK);
     assert_int_equal(source.attribute_count, 1);
     assert_int_equal(source.attributes[0].classes, 4);
+    eq_classifier_source_close(&source);
+
+    /* Of another depth: nobody's, unless the settings say so. */
+    copy_file(d, DATA "fairface15.safetensors", "net.safetensors");
+    assert_int_equal(open_named(d, "net.safetensors", &source), EQ_BAD_INPUT);
+    write_settings(d, "{\"preset\": \"fairface-4\", \"size\": 96}");
+    assert_int_equal(open_named(d, "net.safetensors", &source), EQ_OK);
+    assert_int_equal(source.attributes[0].classes, 4);
+    assert_int_equal(source.attribute_count, 3);
+    assert_int_equal(source.preparation.mode, EQ_PREPARE_SQUASH);
+    assert_int_equal(source.preparation.size, 96);
     eq_classifier_source_close(&source);
 }
 

@@ -84,10 +84,12 @@ static const eq_option options[] = {
      .member = offsetof(settings, first_index),
      .help = "number of the first image; with --seed it decides the noise"},
     {.name = "evaluator",
-     .kind = EQ_FOLDER,
-     .value = "DIR",
+     .kind = EQ_FILE,
+     .value = "DIR|FILE",
      .member = offsetof(settings, evaluator),
-     .help = "classifier that labels and grades the result: a folder, or one in the model's folder"},
+     .help =
+         "classifier that labels and grades the result, of any kind that label takes: a folder or a file, or one in "
+         "the model's folder"},
     {.name = "report",
      .kind = EQ_CHOICE,
      .value = "KIND",
@@ -153,11 +155,11 @@ static const eq_option options[] = {
      .help = "attribute predictor, in place of the model folder's own for that attribute; A=C,...:FILE names the "
              "attribute and classes of heads that the published code saved (linears.{i} in a .pt)"},
     {.name = "verify",
-     .kind = EQ_FOLDER,
-     .value = "DIR",
+     .kind = EQ_FILE,
+     .value = "DIR|FILE",
      .member = offsetof(settings, verify),
      .help = "meet the target's quotas exactly, as this classifier sees it: images beyond them are replaced by others "
-             "that are drawn to what is missing; a folder, or one in the model's folder"},
+             "that are drawn to what is missing; a folder or a file, or one in the model's folder"},
     {.name = "verify-limit",
      .kind = EQ_REAL,
      .value = "F",

@@ -11,11 +11,14 @@ typedef struct settings {
 
 static const eq_option options[] = {{.name = "classifier",
                                      .letter = 'c',
-                                     .kind = EQ_FOLDER,
-                                     .value = "DIR",
+                                     .kind = EQ_FILE,
+                                     .value = "DIR|FILE",
                                      .required = true,
                                      .member = offsetof(settings, classifier),
-                                     .help = "classifier folder, as train classifier writes it"},
+                                     .help =
+                                         "classifier: a folder that train classifier wrote, a file of torchvision's "
+                                         "residual networks (.pth, .safetensors; FairFace's, for one), or a folder "
+                                         "of CLIP's with a zero_shot.json"},
                                     {.name = "images",
                                      .kind = EQ_FOLDER,
                                      .value = "DIR",
@@ -113,7 +116,7 @@ const eq_command eq_command_label = {
     .description =
         "Writes a table with a line an image: file_name, and for each of the classifier's attributes its most probable "
         "class and, in a column of the attribute's name and \"_p\", that class's probability. Images are cropped and "
-        "scaled to the classifier's size.\n\n"
+        "scaled as the classifier's makers did it.\n\n"
         "Labels say what an image appears to show to this classifier, no more.",
     .examples = examples,
     .options = options,

@@ -1,6 +1,5 @@
 #include "inspect.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,7 +11,6 @@
 #include "io/json.h"
 #include "io/labels.h"
 #include "io/manifest.h"
-#include "models/classifier_file.h"
 
 static bool has_file(const inspect_subject *s, const char *name)
 {
@@ -107,38 +105,6 @@ static eq_status describe_model(const inspect_subject *s, json_t *json)
     json_t *training = json_object();
     inspect_put(json, "training", training);
     return describe_training(s, training);
-}
-
-/* --- classifiers --- */
-
-static bool is_classifier(const inspect_subject *s)
-{
-    return has_file(s, "classifier.json");
-}
-
-static eq_status describe_classifier(const inspect_subject *s, json_t *json)
-{
-    eq_classifier_file file;
-    EQ_TRY(eq_classifier_file_open(s->ctx, s->path, &file));
-    json_t *channels = json_array(), *attributes = json_object();
-    for (int i = 0; i < file.config.stages; i++)
-        json_array_append_new(channels, json_integer(file.config.channels[i]));
-    for (int i = 0; i < file.config.attribute_count; i++) {
-        json_t *attribute = json_object();
-        inspect_put(attribute, "classes", inspect_classes(&file.config.attributes[i]));
-        inspect_put(attribute, "accuracy",
-                    isnan(file.scores[i].accuracy) ? json_null() : json_real(file.scores[i].accuracy));
-        inspect_put(attributes, file.config.attributes[i].name, attribute);
-    }
-    inspect_put_text(json, "trunk", file.config.trunk->name);
-    inspect_put_integer(json, "parameters", file.params->total);
-    inspect_put_integer(json, "size", file.config.size);
-    inspect_put(json, "channels", channels);
-    inspect_put_integer(json, "blocks", file.config.blocks);
-    inspect_put_text(json, "hash", file.hash);
-    inspect_put(json, "attributes", attributes);
-    eq_classifier_file_close(&file);
-    return EQ_OK;
 }
 
 /* --- runs --- */
@@ -268,7 +234,7 @@ static eq_status describe_folder(const inspect_subject *s, json_t *json)
 static const inspect_kind folder_kinds[] = {
     {"run", is_run, describe_run},
     {"diffusion model", is_model, describe_model},
-    {"classifier", is_classifier, describe_classifier},
+    {"classifier", inspect_is_classifier, inspect_classifier},
     {"training run", is_training, describe_training},
     {"folder of images", is_folder, describe_folder},
     {0},

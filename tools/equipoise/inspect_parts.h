@@ -27,6 +27,10 @@ extern const inspect_kind inspect_tensor_kinds[];
 /* Opens the subject's tensors where it is a file of them, by its content or its name. */
 eq_status inspect_open_tensors(inspect_subject *s);
 
+/* Classifiers of any kind: folders, and files of other people's. */
+bool inspect_is_classifier(const inspect_subject *s);
+eq_status inspect_classifier(const inspect_subject *s, json_t *json);
+
 /* A training checkpoint's step and settings. */
 bool inspect_has_checkpoint(const eq_tensor_file *file);
 void inspect_put_checkpoint(json_t *json, const eq_tensor_file *file);

@@ -190,6 +190,7 @@ const inspect_kind inspect_tensor_kinds[] = {
     {"published attribute heads", is_published, describe_published},
     {"h-vectors", is_h_store, describe_h_store},
     {"training checkpoint", is_checkpoint, describe_checkpoint},
+    {"classifier", inspect_is_classifier, inspect_classifier},
     {"tensors", is_tensors, describe_tensors},
     {0},
 };
