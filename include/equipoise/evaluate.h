@@ -22,24 +22,55 @@ typedef struct eq_noise_floor {
     bool exact; /* by summing over all outcomes; else by 10,000 random draws */
 } eq_noise_floor;
 
-/* FD (the L2 norm of frequencies minus target), KL divergence in nats and total variation, with percentile bootstrap
- * intervals (Efron and Tibshirani, 1993, chapter 13; 2,000 multinomial resamples of the counts). Near the target the
- * distances of resamples lie above the distance itself: such an interval is to be read beside the noise floor. KL may
- * be infinite. */
+/* FD (the L2 norm of frequencies minus target), KL divergence in nats, total variation, chi-square divergence (sum of
+ * squared differences over the target: Pearson's statistic per image) and deviation ratio (the largest difference over
+ * the largest possible one), with percentile bootstrap intervals (Efron and Tibshirani, 1993, chapter 13; 2,000
+ * multinomial resamples of the counts). Near the target the distances of resamples lie above the distance itself: such
+ * an interval is to be read beside the noise floor. KL and chi-square may be infinite. */
 typedef struct eq_distances {
-    eq_estimate fd, kl, tv;
+    eq_estimate fd, kl, tv, chi2, deviation;
 } eq_distances;
+
+/* How near a set, or a class of it, is to the same of a reference, in some network's features. NaN where there are too
+ * few images to tell. */
+typedef struct eq_similarity {
+    int n, reference_n;
+    double frechet;      /* Frechet distance; biased upward, the more the fewer images */
+    double kid, kid_std; /* kernel distance, unbiased, may be below 0; standard deviation over subsets */
+    int kid_subset;      /* images of each side in a subset */
+} eq_similarity;
+
+typedef struct eq_reference_evaluation {
+    char *features;  /* whose features, e.g. "evaluator" */
+    char *reference; /* the set compared with */
+    int dimension;   /* numbers in a feature vector */
+    eq_similarity whole;
+    eq_estimate precision; /* share of the images that the reference's manifold covers: quality; NaN: too few */
+    eq_estimate recall;    /* share of the reference that the images' manifold covers: diversity; NaN: too few */
+} eq_reference_evaluation;
+
+/* How far images moved from their twins: those of the same seed and index in another run. */
+typedef struct eq_drift {
+    char *twin; /* the other run's folder */
+    int pairs;
+    eq_estimate identical; /* share of pairs that are equal to the last pixel; Wilson interval */
+    eq_estimate psnr;      /* dB, of the mean squared error over all pairs; infinite if all are identical */
+    /* With a classifier; else features is NULL. */
+    char *features;
+    eq_estimate feature_distance; /* mean Euclidean distance within pairs */
+    double unrelated;             /* the same between each image and another one's twin; NaN for a single pair */
+} eq_drift;
 
 typedef struct eq_attribute_evaluation {
     eq_attribute attribute; /* owned copy */
     int *counts;            /* [classes] images whose most probable class it is */
     eq_estimate *frequency; /* [classes] counts / n, Wilson intervals */
     double *soft;           /* [classes] mean probabilities */
-    double ambiguity;       /* share of images whose top probability is below 0.9 */
+    eq_estimate ambiguity;  /* share of images whose top probability is below 0.9; Wilson interval */
     /* With a target of its own, or as part of a joint one (then its marginal); else target is NULL. */
     double *target;         /* [classes] */
-    eq_distances distances; /* FD, KL, TV of frequency to target */
-    double fd_soft;         /* FD of soft */
+    eq_distances distances; /* of frequency to target */
+    eq_estimate fd_soft;    /* FD of soft; 2,000 bootstrap resamples of the images */
     eq_noise_floor noise;   /* FD that n draws from the target would have */
     double chi2_p;
     /* With a confusion matrix; else NULL. */
@@ -47,6 +78,8 @@ typedef struct eq_attribute_evaluation {
     /* With a confusion matrix that allows it; else corrected is NULL. */
     eq_estimate *corrected;   /* [classes] */
     eq_estimate corrected_fd; /* with a target */
+    /* With a reference; else NULL. */
+    eq_similarity *similarity; /* [classes] */
 } eq_attribute_evaluation;
 
 typedef struct eq_joint_evaluation {
@@ -65,9 +98,8 @@ typedef struct eq_evaluation {
     eq_attribute_evaluation *attributes;
     int joint_count;
     eq_joint_evaluation *joint;
-    bool has_frechet;
-    char *frechet_features, *frechet_reference;
-    double frechet;
+    eq_reference_evaluation *reference; /* NULL: none */
+    eq_drift *drift;                    /* NULL: none */
 } eq_evaluation;
 
 /* Images of `folder` labelled so far, of all of them; called from the calling thread. */
@@ -78,8 +110,9 @@ typedef struct eq_evaluate_options {
     const char *images;     /* folder of PNG, JPEG and WebP images at any depth */
     const char *labels;     /* table of what they show: CSV or JSON lines with "file_name" and a column an attribute */
     const char *classifier; /* classifier folder to label them with */
-    const char
-        *reference; /* folder of images to measure the Frechet distance to, in the classifier's features [none] */
+    const char *reference;  /* folder of images to compare with, in the classifier's features [none] */
+    const char *twin;       /* run folder, or the images within, to measure the drift from: both runs need their
+                               manifest.jsonl [none] */
     const char *const *attributes; /* [attribute_count] "gender", or for labels "gender=female,male" to count classes
                                       that no image shows, too [all there are] */
     int attribute_count;

@@ -46,14 +46,14 @@ void eq_mean_probabilities(const float *probabilities, int n, int k, double *mea
         mean[j] /= n;
 }
 
-double eq_ambiguity(const float *probabilities, int n, int k)
+int eq_count_ambiguous(const float *probabilities, int n, int k)
 {
     int ambiguous = 0;
     for (int i = 0; i < n; i++) {
         const float *p = probabilities + (size_t)i * (size_t)k;
         ambiguous += p[most_probable(p, k)] < EQ_AMBIGUOUS_BELOW;
     }
-    return (double)ambiguous / n;
+    return ambiguous;
 }
 
 void eq_joint_labels(const int *const *labels, const int *classes, int attributes, int n, int *cells)
@@ -88,4 +88,24 @@ double eq_tv(const double *f, const double *q, int k)
     for (int i = 0; i < k; i++)
         sum += fabs(f[i] - q[i]);
     return sum / 2;
+}
+
+double eq_chi2(const double *f, const double *q, int k)
+{
+    double sum = 0;
+    for (int i = 0; i < k; i++)
+        if (f[i] != q[i])
+            sum += q[i] > 0 ? (f[i] - q[i]) * (f[i] - q[i]) / q[i] : INFINITY;
+    return sum;
+}
+
+double eq_deviation_ratio(const double *f, const double *q, int k)
+{
+    double largest = 0, least = 1;
+    for (int i = 0; i < k; i++) {
+        largest = fmax(largest, fabs(f[i] - q[i]));
+        least = fmin(least, q[i]);
+    }
+    /* All images in the class asked for least: no other set deviates more in any class. */
+    return k > 1 ? largest / (1 - least) : 0;
 }

@@ -17,8 +17,8 @@ void eq_count_frequency(const int *counts, int k, double *frequency);
 /* probabilities: [n, k] -> mean: [k], the soft frequency; n >= 1. */
 void eq_mean_probabilities(const float *probabilities, int n, int k, double *mean);
 
-/* The share of ambiguous images among probabilities [n, k]; n >= 1. */
-double eq_ambiguity(const float *probabilities, int n, int k);
+/* The number of ambiguous images among probabilities [n, k]. */
+int eq_count_ambiguous(const float *probabilities, int n, int k);
 
 /* labels: [attributes] arrays of [n]; classes: [attributes] -> cells: [n], the combination of each image, the last
  * attribute running fastest as in eq_target. */
@@ -28,9 +28,14 @@ void eq_joint_labels(const int *const *labels, const int *classes, int attribute
  *   fd: sqrt(sum (f - q)^2), the fairness discrepancy (Choi et al., "Fair generative modeling via weak supervision",
  *       ICML 2020)
  *   kl: sum f log(f / q) in nats; infinite where f > 0 and q = 0
- *   tv: 1/2 sum |f - q|, the total variation, i.e. the share of images to be exchanged */
+ *   tv: 1/2 sum |f - q|, the total variation, i.e. the share of images to be exchanged
+ *   chi2: sum (f - q)^2 / q, Pearson's statistic per image; infinite where f > 0 and q = 0
+ *   deviation ratio: max |f - q| over the largest it could be, 1 - min q (Li et al., "Self-discovering interpretable
+ *       diffusion latent directions", CVPR 2024, for any target in place of the uniform one); 0 for a single class */
 double eq_fd(const double *f, const double *q, int k);
 double eq_kl(const double *f, const double *q, int k);
 double eq_tv(const double *f, const double *q, int k);
+double eq_chi2(const double *f, const double *q, int k);
+double eq_deviation_ratio(const double *f, const double *q, int k);
 
 #endif

@@ -5,9 +5,12 @@
 #include <string.h>
 
 #include "base/path.h"
-#include "eval/frechet.h"
+#include "eval/drift.h"
 #include "eval/label_folder.h"
 #include "io/labels.h"
+
+/* Whose features sets are compared in, as reports name it. */
+static const char FEATURES[] = "evaluator";
 
 /* An attribute to grade: one of the labels, perhaps with classes that they do not have, or of the classifier. */
 typedef struct graded {
@@ -28,10 +31,11 @@ typedef struct grading {
     const eq_attribute *known; /* [known_count] of the labels or the classifier */
     int known_count;
     eq_labels labels;
-    eq_classifier *classifier; /* NULL: labels */
-    eq_folder_labels answers;  /* of the classifier */
-    bool has_frechet;
-    double frechet;
+    eq_classifier *classifier;  /* NULL: labels */
+    eq_folder_labels answers;   /* of the classifier */
+    eq_folder_labels reference; /* its answers for the reference */
+    bool has_drift;
+    eq_drift drift;
     eq_names images;
     int64_t *rows; /* [images.count] of the labels, -1: none */
     int count;
@@ -54,6 +58,8 @@ static void grading_free(grading *g)
     eq_names_free(&g->images);
     eq_labels_free(&g->labels);
     eq_folder_labels_free(&g->answers);
+    eq_folder_labels_free(&g->reference);
+    eq_drift_clear(&g->drift);
     eq_classifier_close(g->classifier);
 }
 
@@ -201,12 +207,21 @@ static eq_status grade(const grading *g, const eq_evaluate_options *o, eq_evalua
     eq_attribute *attributes = calloc((size_t)g->count, sizeof *attributes);
     const float **p = calloc((size_t)g->count, sizeof *p);
     eq_confusion *confusions = calloc((size_t)g->count, sizeof *confusions);
-    eq_frechet_result frechet = {.features = "evaluator", .reference = o->reference, .value = g->frechet};
-    eq_status status = attributes && p && confusions ? EQ_OK : eq_fail_memory(g->ctx, "attributes");
+    const float **reference_p = calloc((size_t)g->count, sizeof *reference_p);
+    eq_reference_set reference = {.features = FEATURES,
+                                  .name = o->reference,
+                                  .n = (int)g->reference.files.count,
+                                  .dimension = g->classifier ? eq_classifier_feature_count(g->classifier) : 0,
+                                  .theirs = g->reference.features,
+                                  .ours = g->answers.features,
+                                  .probabilities = reference_p};
+    eq_status status = attributes && p && confusions && reference_p ? EQ_OK : eq_fail_memory(g->ctx, "attributes");
     for (int a = 0; status == EQ_OK && a < g->count; a++) {
         attributes[a] = g->items[a].attribute;
         p[a] = g->items[a].p;
         confusions[a] = g->items[a].confusion;
+        if (o->reference)
+            reference_p[a] = g->reference.probabilities[g->items[a].column];
     }
     if (status == EQ_OK)
         status =
@@ -217,13 +232,15 @@ static eq_status grade(const grading *g, const eq_evaluate_options *o, eq_evalua
                                                .attributes = attributes,
                                                .probabilities = p,
                                                .confusions = confusions,
-                                               .frechet = g->has_frechet ? &frechet : NULL,
+                                               .reference = o->reference ? &reference : NULL,
+                                               .drift = g->has_drift ? &g->drift : NULL,
                                                .targets = g->targets.items,
                                                .target_count = g->targets.count},
                         out);
     free(attributes);
     free(p);
     free(confusions);
+    free(reference_p);
     return status;
 }
 
@@ -246,36 +263,22 @@ static eq_status ask_classifier(const grading *g, const char *folder, eq_folder_
     labelling_progress progress = {g->options, folder};
     return eq_label_folder(g->ctx, g->classifier,
                            &(eq_label_folder_options){.folder = folder,
-                                                      .features = g->options->reference != NULL,
+                                                      .features = g->options->reference || g->options->twin,
                                                       .progress = g->options->progress ? show_progress : NULL,
                                                       .progress_user = &progress},
                            out);
 }
 
-static eq_status add_features(const grading *g, const eq_folder_labels *labels, eq_moments *moments)
+static eq_status use_twin(grading *g)
 {
-    return eq_moments_add(g->ctx, moments, labels->features, (int)labels->files.count);
-}
-
-static eq_status measure_frechet(grading *g)
-{
-    int d = eq_classifier_feature_count(g->classifier);
-    eq_folder_labels reference;
-    eq_moments ours = {0}, theirs = {0};
-    EQ_TRY(ask_classifier(g, g->options->reference, &reference));
-    eq_status status = eq_moments_new(g->ctx, d, &ours);
-    if (status == EQ_OK)
-        status = eq_moments_new(g->ctx, d, &theirs);
-    if (status == EQ_OK)
-        status = add_features(g, &g->answers, &ours);
-    if (status == EQ_OK)
-        status = add_features(g, &reference, &theirs);
-    if (status == EQ_OK)
-        status = eq_frechet_distance(g->ctx, &ours, &theirs, &g->frechet);
-    g->has_frechet = status == EQ_OK;
-    eq_moments_free(&ours);
-    eq_moments_free(&theirs);
-    eq_folder_labels_free(&reference);
+    eq_folder_labels twin;
+    EQ_TRY(ask_classifier(g, g->options->twin, &twin));
+    const eq_drift_side ours = {g->options->images, &g->answers.files, g->answers.features};
+    const eq_drift_side theirs = {g->options->twin, &twin.files, twin.features};
+    eq_status status =
+        eq_drift_measure(g->ctx, &ours, &theirs, FEATURES, eq_classifier_feature_count(g->classifier), &g->drift);
+    g->has_drift = status == EQ_OK;
+    eq_folder_labels_free(&twin);
     return status;
 }
 
@@ -289,10 +292,24 @@ static eq_status use_classifier(grading *g)
     for (int a = 0; a < g->count; a++)
         g->items[a].p = g->answers.probabilities[g->items[a].column];
     g->n = (int)g->answers.files.count;
-    return g->options->reference ? measure_frechet(g) : EQ_OK;
+    if (g->options->reference)
+        EQ_TRY(ask_classifier(g, g->options->reference, &g->reference));
+    return g->options->twin ? use_twin(g) : EQ_OK;
 }
 
 /* --- with labels --- */
+
+/* Pixels only: labels have no features. */
+static eq_status compare_twin(grading *g)
+{
+    eq_names twin = {0};
+    EQ_TRY(eq_list_images(g->ctx, g->options->twin, true, &twin));
+    const eq_drift_side ours = {g->options->images, &g->images, NULL}, theirs = {g->options->twin, &twin, NULL};
+    eq_status status = eq_drift_measure(g->ctx, &ours, &theirs, NULL, 0, &g->drift);
+    g->has_drift = status == EQ_OK;
+    eq_names_free(&twin);
+    return status;
+}
 
 static eq_status use_labels(grading *g, const eq_evaluate_options *o)
 {
@@ -304,7 +321,8 @@ static eq_status use_labels(grading *g, const eq_evaluate_options *o)
         return eq_fail(g->ctx, EQ_BAD_INPUT, "%s: no PNG, JPEG or WebP image below this folder", o->images);
     EQ_TRY(choose_attributes(g, o));
     EQ_TRY(read_targets(g, o));
-    return match_images(g, o);
+    EQ_TRY(match_images(g, o));
+    return o->twin ? compare_twin(g) : EQ_OK;
 }
 
 eq_status eq_evaluate_folder(eq_context *ctx, const eq_evaluate_options *options, eq_evaluation *out)
@@ -314,7 +332,7 @@ eq_status eq_evaluate_folder(eq_context *ctx, const eq_evaluate_options *options
         return eq_fail(ctx, EQ_BAD_USAGE, "images are graded by labels or by a classifier: one of them, not %s",
                        options->labels ? "both" : "none");
     if (options->reference && !options->classifier)
-        return eq_fail(ctx, EQ_BAD_USAGE, "the Frechet distance to a reference needs the features of a classifier");
+        return eq_fail(ctx, EQ_BAD_USAGE, "comparing with a reference needs the features of a classifier");
     grading g = {.ctx = ctx, .options = options};
     eq_status status = options->classifier ? use_classifier(&g) : use_labels(&g, options);
     if (status == EQ_OK)

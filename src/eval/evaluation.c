@@ -5,6 +5,9 @@
 #include <string.h>
 
 #include "eval/counts.h"
+#include "eval/drift.h"
+#include "eval/precision_recall.h"
+#include "eval/similarity.h"
 #include "guidance/target.h"
 
 static void attribute_free(eq_attribute_evaluation *a)
@@ -16,6 +19,7 @@ static void attribute_free(eq_attribute_evaluation *a)
     free(a->target);
     free(a->confusion);
     free(a->corrected);
+    free(a->similarity);
 }
 
 static void joint_free(eq_joint_evaluation *j)
@@ -36,8 +40,15 @@ void eq_evaluation_free(eq_evaluation *evaluation)
     free(evaluation->attributes);
     free(evaluation->joint);
     free(evaluation->evaluator);
-    free(evaluation->frechet_features);
-    free(evaluation->frechet_reference);
+    if (evaluation->reference != NULL) {
+        free(evaluation->reference->features);
+        free(evaluation->reference->reference);
+        free(evaluation->reference);
+    }
+    if (evaluation->drift != NULL) {
+        eq_drift_clear(evaluation->drift);
+        free(evaluation->drift);
+    }
     *evaluation = (eq_evaluation){0};
 }
 
@@ -83,7 +94,7 @@ static eq_status count_attribute(eq_context *ctx, const eq_attribute *attribute,
     eq_count_labels(labels, n, attribute->classes, out->counts);
     fill_frequencies(out->counts, attribute->classes, n, out->frequency);
     eq_mean_probabilities(p, n, attribute->classes, out->soft);
-    out->ambiguity = eq_ambiguity(p, n, attribute->classes);
+    out->ambiguity = eq_wilson(eq_count_ambiguous(p, n, attribute->classes), n);
     return EQ_OK;
 }
 
@@ -149,13 +160,34 @@ static eq_status add_marginals(eq_context *ctx, const eq_target *target, const e
     return status;
 }
 
-static eq_status measure_attribute(eq_context *ctx, const eq_confusion *confusion, int n, eq_attribute_evaluation *a)
+static double fd_of_mean(const double *mean, int k, const void *target)
+{
+    return eq_fd(mean, target, k);
+}
+
+/* p: [n, classes] */
+static eq_status measure_soft(eq_context *ctx, const float *p, int n, eq_attribute_evaluation *a)
+{
+    size_t size = (size_t)n * (size_t)a->attribute.classes;
+    double *rows = malloc(size * sizeof(double));
+    if (rows == NULL)
+        return eq_fail_memory(ctx, "an evaluation");
+    for (size_t i = 0; i < size; i++)
+        rows[i] = p[i];
+    eq_status status = eq_bootstrap_mean(ctx, rows, n, a->attribute.classes, fd_of_mean, a->target, &a->fd_soft);
+    free(rows);
+    return status;
+}
+
+/* p: [n, classes] */
+static eq_status measure_attribute(eq_context *ctx, const eq_confusion *confusion, const float *p, int n,
+                                   eq_attribute_evaluation *a)
 {
     int k = a->attribute.classes;
     if (a->target != NULL) {
         EQ_TRY(eq_bootstrap_distances(ctx, a->counts, a->target, k, &a->distances));
         EQ_TRY(eq_fd_noise_floor(ctx, a->target, k, n, &a->noise));
-        a->fd_soft = eq_fd(a->soft, a->target, k);
+        EQ_TRY(measure_soft(ctx, p, n, a));
         a->chi2_p = eq_chi2_test(a->counts, a->target, k);
     }
     if (confusion == NULL || confusion->classes == 0)
@@ -185,16 +217,69 @@ static eq_status copy_text(eq_context *ctx, const char *text, char **out)
     return *out != NULL ? EQ_OK : eq_fail_memory(ctx, "an evaluation");
 }
 
+/* labels: [n], the images' classes. */
+static eq_status compare_classes(eq_context *ctx, const eq_evaluation_input *input, const int *labels, int at,
+                                 eq_attribute_evaluation *a)
+{
+    const eq_reference_set *reference = input->reference;
+    int classes = a->attribute.classes;
+    EQ_TRY(check_probabilities(ctx, &a->attribute, reference->probabilities[at], reference->n));
+    a->similarity = calloc((size_t)classes, sizeof(*a->similarity));
+    int *reference_labels = malloc(sizeof(int) * (size_t)reference->n);
+    if (a->similarity == NULL || reference_labels == NULL) {
+        free(reference_labels);
+        return eq_fail_memory(ctx, "an evaluation");
+    }
+    eq_hard_labels(reference->probabilities[at], reference->n, classes, reference_labels);
+    eq_status status =
+        eq_similarity_by_class(ctx, reference->ours, labels, input->n, reference->theirs, reference_labels,
+                               reference->n, reference->dimension, classes, a->similarity);
+    free(reference_labels);
+    return status;
+}
+
+/* labels: [attribute_count] arrays of [n]. */
+static eq_status compare_with_reference(eq_context *ctx, const eq_evaluation_input *input, int *const *labels,
+                                        eq_evaluation *out)
+{
+    const eq_reference_set *reference = input->reference;
+    int n = input->n, m = reference->n, d = reference->dimension;
+    out->reference = calloc(1, sizeof(*out->reference));
+    if (out->reference == NULL)
+        return eq_fail_memory(ctx, "an evaluation");
+    eq_reference_evaluation *r = out->reference;
+    const eq_estimate unknown = {NAN, NAN, NAN};
+    *r = (eq_reference_evaluation){.dimension = d, .precision = unknown, .recall = unknown};
+    EQ_TRY(copy_text(ctx, reference->features, &r->features));
+    EQ_TRY(copy_text(ctx, reference->name, &r->reference));
+    EQ_TRY(eq_similarity_measure(ctx, reference->ours, n, reference->theirs, m, d, &r->whole));
+    if (n <= d || m <= d)
+        eq_log(ctx, EQ_LOG_WARNING,
+               "the Frechet distance between sets of %d and %d images is mostly bias, as there are no more images than "
+               "the %d features: go by KID",
+               n, m, d);
+    if (n > EQ_NEIGHBOURS && m > EQ_NEIGHBOURS)
+        EQ_TRY(eq_precision_recall(ctx, reference->ours, n, reference->theirs, m, d, &r->precision, &r->recall));
+    for (int i = 0; reference->probabilities != NULL && i < input->attribute_count; i++)
+        EQ_TRY(compare_classes(ctx, input, labels[i], i, &out->attributes[i]));
+    return EQ_OK;
+}
+
+static eq_status copy_drift(eq_context *ctx, const eq_drift *drift, eq_evaluation *out)
+{
+    out->drift = malloc(sizeof(*out->drift));
+    if (out->drift == NULL)
+        return eq_fail_memory(ctx, "an evaluation");
+    *out->drift = *drift;
+    out->drift->twin = out->drift->features = NULL;
+    EQ_TRY(copy_text(ctx, drift->twin, &out->drift->twin));
+    return drift->features != NULL ? copy_text(ctx, drift->features, &out->drift->features) : EQ_OK;
+}
+
 /* labels: [attribute_count] arrays of [n], scratch. */
 static eq_status evaluate(eq_context *ctx, const eq_evaluation_input *input, int **labels, eq_evaluation *out)
 {
     EQ_TRY(copy_text(ctx, input->evaluator, &out->evaluator));
-    if (input->frechet != NULL) {
-        EQ_TRY(copy_text(ctx, input->frechet->features, &out->frechet_features));
-        EQ_TRY(copy_text(ctx, input->frechet->reference, &out->frechet_reference));
-        out->frechet = input->frechet->value;
-        out->has_frechet = true;
-    }
     for (int i = 0; i < input->attribute_count; i++)
         EQ_TRY(count_attribute(ctx, &input->attributes[i], input->probabilities[i], input->n, labels[i],
                                &out->attributes[i]));
@@ -205,9 +290,11 @@ static eq_status evaluate(eq_context *ctx, const eq_evaluation_input *input, int
             EQ_TRY(add_joint(ctx, target, input, labels, &out->joint[out->joint_count++]));
     }
     for (int i = 0; i < input->attribute_count; i++)
-        EQ_TRY(measure_attribute(ctx, input->confusions != NULL ? &input->confusions[i] : NULL, input->n,
-                                 &out->attributes[i]));
-    return EQ_OK;
+        EQ_TRY(measure_attribute(ctx, input->confusions != NULL ? &input->confusions[i] : NULL, input->probabilities[i],
+                                 input->n, &out->attributes[i]));
+    if (input->reference != NULL)
+        EQ_TRY(compare_with_reference(ctx, input, labels, out));
+    return input->drift != NULL ? copy_drift(ctx, input->drift, out) : EQ_OK;
 }
 
 eq_status eq_evaluate(eq_context *ctx, const eq_evaluation_input *input, eq_evaluation *out)

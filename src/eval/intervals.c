@@ -11,7 +11,7 @@
 static const double Z = 1.959963984540054;
 
 /* Keys of the random streams. */
-enum { SEED_NOISE = 0x46446e6f, SEED_BOOTSTRAP = 0x426f6f74 };
+enum { SEED_NOISE = 0x46446e6f, SEED_BOOTSTRAP = 0x426f6f74, SEED_ROWS = 0x526f7773 };
 
 enum { NOISE_OUTCOMES = 200000, NOISE_DRAWS = 10000, RESAMPLES = 2000 };
 
@@ -224,14 +224,15 @@ static eq_estimate percentile_interval(double value, double *resamples)
 eq_status eq_bootstrap_distances(eq_context *ctx, const int *counts, const double *q, int k, eq_distances *out)
 {
     int *resample = malloc(sizeof(int) * (size_t)k), n = 0;
-    double *frequency = malloc(sizeof(double) * (size_t)k * 2), *values = malloc(sizeof(double) * RESAMPLES * 3);
+    double *frequency = malloc(sizeof(double) * (size_t)k * 2), *values = malloc(sizeof(double) * RESAMPLES * 5);
     if (resample == NULL || frequency == NULL || values == NULL) {
         free(resample);
         free(frequency);
         free(values);
         return eq_fail_memory(ctx, "the bootstrap");
     }
-    double *f = frequency + k, *fd = values, *kl = values + RESAMPLES, *tv = values + 2 * RESAMPLES;
+    double *f = frequency + k, *fd = values, *kl = fd + RESAMPLES, *tv = kl + RESAMPLES, *chi2 = tv + RESAMPLES;
+    double *deviation = chi2 + RESAMPLES;
     for (int i = 0; i < k; i++)
         n += counts[i];
     eq_count_frequency(counts, k, frequency);
@@ -242,12 +243,58 @@ eq_status eq_bootstrap_distances(eq_context *ctx, const int *counts, const doubl
         fd[draw] = eq_fd(f, q, k);
         kl[draw] = eq_kl(f, q, k);
         tv[draw] = eq_tv(f, q, k);
+        chi2[draw] = eq_chi2(f, q, k);
+        deviation[draw] = eq_deviation_ratio(f, q, k);
     }
     out->fd = percentile_interval(eq_fd(frequency, q, k), fd);
     out->kl = percentile_interval(eq_kl(frequency, q, k), kl);
     out->tv = percentile_interval(eq_tv(frequency, q, k), tv);
+    out->chi2 = percentile_interval(eq_chi2(frequency, q, k), chi2);
+    out->deviation = percentile_interval(eq_deviation_ratio(frequency, q, k), deviation);
     free(resample);
     free(frequency);
+    free(values);
+    return EQ_OK;
+}
+
+/* rows: [n, k] -> mean: [k] of n rows drawn with replacement. */
+static void resample_mean(eq_rng *rng, const double *rows, int n, int k, double *mean)
+{
+    for (int j = 0; j < k; j++)
+        mean[j] = 0;
+    for (int i = 0; i < n; i++) {
+        const double *row = rows + (size_t)eq_rng_below(rng, (uint32_t)n) * (size_t)k;
+        for (int j = 0; j < k; j++)
+            mean[j] += row[j];
+    }
+    for (int j = 0; j < k; j++)
+        mean[j] /= n;
+}
+
+eq_status eq_bootstrap_mean(eq_context *ctx, const double *rows, int n, int k, eq_statistic statistic, const void *user,
+                            eq_estimate *out)
+{
+    double *means = malloc(sizeof(double) * RESAMPLES * (size_t)k), *values = malloc(sizeof(double) * RESAMPLES);
+    if (means == NULL || values == NULL) {
+        free(means);
+        free(values);
+        return eq_fail_memory(ctx, "the bootstrap");
+    }
+#pragma omp parallel for schedule(static)
+    for (int draw = 0; draw < RESAMPLES; draw++) {
+        eq_rng rng = eq_rng_make(SEED_ROWS, (uint64_t)draw, 0);
+        double *mean = means + (size_t)draw * (size_t)k;
+        resample_mean(&rng, rows, n, k, mean);
+        values[draw] = statistic(mean, k, user);
+    }
+    for (int j = 0; j < k; j++) {
+        means[j] = 0;
+        for (int i = 0; i < n; i++)
+            means[j] += rows[(size_t)i * (size_t)k + (size_t)j];
+        means[j] /= n;
+    }
+    *out = percentile_interval(statistic(means, k, user), values);
+    free(means);
     free(values);
     return EQ_OK;
 }

@@ -26,6 +26,14 @@ double eq_percentile(double *values, int n, double p);
  * n = 630. */
 eq_status eq_fd_noise_floor(eq_context *ctx, const double *q, int k, int n, eq_noise_floor *out);
 
+/* counts: [k] of at least one image, q: [k]. */
 eq_status eq_bootstrap_distances(eq_context *ctx, const int *counts, const double *q, int k, eq_distances *out);
+
+/* What is computed from the mean row, mean: [k]. */
+typedef double (*eq_statistic)(const double *mean, int k, const void *user);
+
+/* A statistic of the mean of rows [n, k], n >= 1, with its percentile interval over 2,000 resamples of the rows. */
+eq_status eq_bootstrap_mean(eq_context *ctx, const double *rows, int n, int k, eq_statistic statistic, const void *user,
+                            eq_estimate *out);
 
 #endif

@@ -116,11 +116,13 @@ static eq_status read_attribute(eq_context *ctx, const char *name, const json_t 
                                .kl = distance(object, "kl"),
                                .tv = distance(object, "tv"),
                                .corrected_fd = corrected != NULL ? distance(corrected, "fd") : NOTHING,
-                               .fd_soft = number_or_nan(json_object_get(object, "fd_soft")),
+                               .chi2 = distance(object, "chi2"),
+                               .deviation = distance(object, "deviation_ratio"),
+                               .fd_soft = distance(object, "fd_soft"),
                                .noise_floor = number_or_nan(json_object_get(object, "noise_floor")),
                                .noise_floor_95 = number_or_nan(json_object_get(object, "noise_floor_95")),
                                .chi2_p = number_or_nan(json_object_get(object, "chi2_p")),
-                               .ambiguity = number_or_nan(json_object_get(object, "ambiguity")),
+                               .ambiguity = distance(object, "ambiguity"),
                                .accuracy = number_or_nan(json_object_get(object, "evaluator_accuracy"))};
     EQ_TRY(read_classes(ctx, object, json_object_get(object, "counts"), &a->classes, &a->class_count));
     return read_confusion(ctx, object, a);

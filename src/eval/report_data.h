@@ -22,8 +22,8 @@ typedef struct eq_report_attribute {
     int class_count;
     eq_report_class *classes; /* [class_count] owned */
     bool has_target, has_corrected;
-    eq_estimate fd, kl, tv, corrected_fd;
-    double fd_soft, noise_floor, noise_floor_95, chi2_p, ambiguity, accuracy;
+    eq_estimate fd, kl, tv, chi2, deviation, fd_soft, ambiguity, corrected_fd;
+    double noise_floor, noise_floor_95, chi2_p, accuracy;
     double *confusion; /* [class_count, class_count] owned; true x predicted; NULL: not known */
 } eq_report_attribute;
 

@@ -38,6 +38,9 @@ void eq_report_shares(eq_report *report);
 void eq_report_joints(eq_report *report);
 void eq_report_curves(eq_report *report);
 
+/* report_similarity.c: the set beside a reference and beside its unguided twin. */
+void eq_report_similarity(eq_report *report);
+
 /* report_tables.c: measures, the evaluator's mistakes, settings, hashes, cost. */
 void eq_report_measures(eq_report *report);
 void eq_report_evaluator(eq_report *report);

@@ -323,7 +323,7 @@ static void caution_ambiguity(eq_report *report)
     const eq_report_run *run = report->run;
     bool any = false;
     for (int i = 0; i < run->attribute_count; i++)
-        any |= run->attributes[i].ambiguity > 0;
+        any |= run->attributes[i].ambiguity.value > 0;
     if (!any)
         return;
     eq_html_raw(html,
@@ -331,8 +331,8 @@ static void caution_ambiguity(eq_report *report)
                 "is less than 90% sure: ");
     for (int i = 0, written = 0; i < run->attribute_count; i++) {
         const eq_report_attribute *a = &run->attributes[i];
-        if (a->ambiguity > 0)
-            eq_html_format(html, written++ > 0 ? ", %.1f%% for %s" : "%.1f%% for %s", 100 * a->ambiguity, a->name);
+        if (a->ambiguity.value > 0)
+            eq_html_format(html, written++ > 0 ? ", %.1f%% for %s" : "%.1f%% for %s", 100 * a->ambiguity.value, a->name);
     }
     eq_html_raw(html, ".</li>\n");
 }

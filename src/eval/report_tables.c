@@ -108,12 +108,22 @@ static eq_estimate chi2_p(const eq_report_attribute *a)
 
 static eq_estimate fd_soft(const eq_report_attribute *a)
 {
-    return alone(a->fd_soft);
+    return a->fd_soft;
 }
 
 static eq_estimate kl(const eq_report_attribute *a)
 {
     return a->kl;
+}
+
+static eq_estimate chi2(const eq_report_attribute *a)
+{
+    return a->chi2;
+}
+
+static eq_estimate deviation(const eq_report_attribute *a)
+{
+    return a->deviation;
 }
 
 static eq_estimate tv(const eq_report_attribute *a)
@@ -128,7 +138,7 @@ static eq_estimate corrected_fd(const eq_report_attribute *a)
 
 static eq_estimate ambiguity(const eq_report_attribute *a)
 {
-    return alone(a->ambiguity);
+    return a->ambiguity;
 }
 
 static const measure MEASURES[] = {
@@ -155,6 +165,13 @@ static const measure MEASURES[] = {
     {.name = "KL",
      .meaning = "Kullback\u2013Leibler divergence from the target in nats; weighs rare classes more.",
      .value = kl},
+    {.name = "Chi-square",
+     .meaning = "Sum of squared differences over the target: Pearson\u2019s statistic per image.",
+     .value = chi2},
+    {.name = "Deviation ratio",
+     .meaning = "The largest difference of a class over the largest there could be. 1: all images are of the class "
+                "asked for least.",
+     .value = deviation},
     {.name = "Soft FD",
      .meaning = "FD of the mean probabilities in place of counts. Far below FD, it hints at many ambiguous images.",
      .value = fd_soft},
@@ -243,20 +260,6 @@ static void measures_table(eq_report *report)
     eq_html_raw(html, "</tbody></table></div>\n");
 }
 
-static void frechet(eq_report *report)
-{
-    eq_html *html = &report->html;
-    double value = eq_report_number(report->run, "evaluation.frechet.value");
-    const char *reference = eq_report_string(report->run, "evaluation.frechet.reference");
-    const char *features = eq_report_string(report->run, "evaluation.frechet.features");
-    if (!isfinite(value))
-        return;
-    eq_html_format(html,
-                   "<p><b>Fr\u00e9chet distance %.4g</b> to %s, in the features of %s: how far the set as a whole is "
-                   "from that reference; lower is nearer. Comparable only at the same number of images.</p>\n",
-                   value, reference != NULL ? reference : "a reference", features != NULL ? features : "a network");
-}
-
 void eq_report_measures(eq_report *report)
 {
     eq_html *html = &report->html;
@@ -268,7 +271,7 @@ void eq_report_measures(eq_report *report)
     }
     shares_table(report);
     measures_table(report);
-    frechet(report);
+    eq_report_similarity(report);
     eq_html_raw(html, "</section>\n");
 }
 

@@ -24,7 +24,7 @@ static eq_status align_targets(eq_context *ctx, const eq_targets *targets, const
 }
 
 static eq_status grade(eq_context *ctx, eq_classifier *evaluator, const char *name, const eq_generation *g,
-                       const eq_targets *targets, const eq_frechet_result *frechet, eq_grade *out)
+                       const eq_targets *targets, const eq_reference_set *reference, eq_grade *out)
 {
     int count;
     const eq_attribute *attributes = eq_classifier_attributes(evaluator, &count);
@@ -40,13 +40,13 @@ static eq_status grade(eq_context *ctx, eq_classifier *evaluator, const char *na
                                  .confusions = eq_classifier_confusions(evaluator),
                                  .targets = targets->items,
                                  .target_count = targets->count,
-                                 .frechet = frechet};
+                                 .reference = reference};
     return eq_evaluate(ctx, &input, &out->evaluation);
 }
 
 eq_status eq_grade_generation(eq_context *ctx, eq_classifier *evaluator, const char *name,
                               const eq_generation *generation, const eq_targets *targets,
-                              const eq_frechet_result *frechet, eq_grade *out)
+                              const eq_reference_set *reference, eq_grade *out)
 {
     *out = (eq_grade){0};
     double start = eq_seconds();
@@ -55,7 +55,7 @@ eq_status eq_grade_generation(eq_context *ctx, eq_classifier *evaluator, const c
     eq_targets aligned = {0};
     eq_status status = align_targets(ctx, targets, known, known_count, &aligned);
     if (status == EQ_OK)
-        status = grade(ctx, evaluator, name, generation, &aligned, frechet, out);
+        status = grade(ctx, evaluator, name, generation, &aligned, reference, out);
     eq_targets_free(&aligned);
     out->seconds = eq_seconds() - start;
     if (status != EQ_OK)

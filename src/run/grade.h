@@ -16,7 +16,7 @@ typedef struct eq_grade {
 /* Labels the generated images and compares with the targets. `name` stands for the evaluator in reports. */
 eq_status eq_grade_generation(eq_context *ctx, eq_classifier *evaluator, const char *name,
                               const eq_generation *generation, const eq_targets *targets,
-                              const eq_frechet_result *frechet, eq_grade *out);
+                              const eq_reference_set *reference, eq_grade *out);
 void eq_grade_free(eq_grade *grade);
 
 #endif

@@ -101,13 +101,22 @@ static json_t *evaluate(const sample *s)
     const eq_confusion confusions[] = {{2, confusion_counts}, {0}};
     double p[] = {0.25, 0.25, 0.25, 0.25};
     eq_target joint = {2, (eq_attribute *)attributes, 4, p};
-    const eq_frechet_result frechet = {"evaluator", s->evaluator, 3.25};
-    eq_evaluation_input input = {s->n, s->evaluator, 2, attributes, probabilities, confusions, &joint, 1, &frechet};
+    /* One feature: 0 and 1 in turn, moved by 1.5 from the reference's. */
+    float *ours = calloc((size_t)s->n, sizeof(float)), *theirs = calloc((size_t)s->n, sizeof(float));
+    for (int i = 0; i < s->n; i++)
+        ours[i] = 1.5f + (theirs[i] = (float)(i % 2));
+    const eq_reference_set reference = {"evaluator", s->evaluator, s->n, 1, theirs, ours, probabilities};
+    const eq_estimate some = {0.25, 0.125, 0.5};
+    const eq_drift drift = {(char *)s->evaluator, s->n, some, {31.25, 30, 32}, "evaluator", {2.5, 2.25, 2.75}, 7};
+    eq_evaluation_input input = {s->n,       s->evaluator, 2, attributes, probabilities,
+                                 confusions, &joint,       1, &reference, &drift};
     eq_evaluation evaluation;
     json_t *json;
     assert_int_equal(eq_evaluate(ctx, &input, &evaluation), EQ_OK);
     assert_int_equal(eq_evaluation_json(ctx, &evaluation, &json), EQ_OK);
     eq_evaluation_free(&evaluation);
+    free(ours);
+    free(theirs);
     free(gender);
     free(glasses);
     return json;

@@ -4,7 +4,7 @@
 #include "eval/evaluation.h"
 
 typedef struct settings {
-    const char *images, *labels, *classifier, *reference;
+    const char *images, *labels, *classifier, *reference, *twin;
     eq_texts attributes, targets, target_files;
 } settings;
 
@@ -47,12 +47,21 @@ static const eq_option options[] = {
      .kind = EQ_FOLDER,
      .value = "DIR",
      .member = offsetof(settings, reference),
-     .help = "images to measure the Frechet distance to, in the features of --classifier"},
+     .help =
+         "images to compare with in the features of --classifier: Frechet distance and KID, of the whole and of each "
+         "class, precision and recall"},
+    {.name = "twin",
+     .kind = EQ_FOLDER,
+     .value = "DIR",
+     .member = offsetof(settings, twin),
+     .help = "an unguided run with the same seed, to measure how far the images moved from it: PSNR, and with "
+             "--classifier the distance in its features; images are paired by both runs' manifest.jsonl"},
     {0}};
 
 static const char *const examples[] = {
     "equipoise evaluate --images out/images --labels labels.csv --target gender=female:0.5,male:0.5",
     "equipoise evaluate --images out/images --classifier evaluator --reference portraits/images",
+    "equipoise evaluate --images out --classifier evaluator --twin unguided",
     "equipoise evaluate --images out/images --labels labels.csv --attribute gender=female,male --attribute age --json",
     NULL,
 };
@@ -71,7 +80,7 @@ static eq_status report(const eq_invocation *call, const eq_evaluation *evaluati
     return EQ_OK;
 }
 
-/* What the progress shows: labelling goes over the images, then over the reference. */
+/* What the progress shows: labelling goes over the images, then over the reference and the twin. */
 typedef struct labelling {
     eq_progress *progress;
     const char *folder;
@@ -102,6 +111,7 @@ static eq_status run(const eq_invocation *call)
                                                                  .labels = s->labels,
                                                                  .classifier = s->classifier,
                                                                  .reference = s->reference,
+                                                                 .twin = s->twin,
                                                                  .attributes = s->attributes.item,
                                                                  .attribute_count = s->attributes.count,
                                                                  .targets = s->targets.item,

@@ -1,10 +1,11 @@
-/* An evaluation as JSON and as a table. */
+/* An evaluation as JSON. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "eval/evaluation.h"
+#include "eval/kid.h"
+#include "eval/precision_recall.h"
 #include "io/json.h"
 
 /* An object or array under construction fails once and stays failed: `value` may be NULL, and is always consumed. */
@@ -42,6 +43,15 @@ static json_t *estimates_json(bool *failed, const eq_attribute *attribute, const
     return object;
 }
 
+/* "fd" and "fd_interval". */
+static void put_estimate(bool *failed, json_t *object, const char *key, eq_estimate e)
+{
+    char interval_key[32];
+    snprintf(interval_key, sizeof(interval_key), "%s_interval", key);
+    put(failed, object, key, number(e.value));
+    put(failed, object, interval_key, interval_json(e));
+}
+
 static void put_noise(bool *failed, json_t *object, eq_noise_floor noise)
 {
     put(failed, object, "noise_floor", number(noise.mean));
@@ -67,6 +77,12 @@ static void put_confusion(bool *failed, json_t *object, const eq_attribute *attr
     put(failed, object, "confusion", rows);
 }
 
+static json_t *similarity_json(eq_similarity s)
+{
+    return json_pack("{s:i, s:i, s:o, s:o, s:o}", "n", s.n, "reference_n", s.reference_n, "frechet", number(s.frechet),
+                     "kid", number(s.kid), "kid_std", number(s.kid_std));
+}
+
 static json_t *attribute_json(bool *failed, const eq_attribute_evaluation *a)
 {
     const eq_attribute *attribute = &a->attribute;
@@ -80,27 +96,30 @@ static json_t *attribute_json(bool *failed, const eq_attribute_evaluation *a)
         for (int i = 0; i < attribute->classes; i++)
             put(failed, target, attribute->class_names[i], number(a->target[i]));
         put(failed, object, "target", target);
-        put(failed, object, "fd", number(a->distances.fd.value));
-        put(failed, object, "fd_interval", interval_json(a->distances.fd));
-        put(failed, object, "fd_soft", number(a->fd_soft));
+        put_estimate(failed, object, "fd", a->distances.fd);
+        put_estimate(failed, object, "fd_soft", a->fd_soft);
         put_noise(failed, object, a->noise);
-        put(failed, object, "kl", number(a->distances.kl.value));
-        put(failed, object, "kl_interval", interval_json(a->distances.kl));
-        put(failed, object, "tv", number(a->distances.tv.value));
-        put(failed, object, "tv_interval", interval_json(a->distances.tv));
+        put_estimate(failed, object, "kl", a->distances.kl);
+        put_estimate(failed, object, "tv", a->distances.tv);
+        put_estimate(failed, object, "chi2", a->distances.chi2);
         put(failed, object, "chi2_p", number(a->chi2_p));
+        put_estimate(failed, object, "deviation_ratio", a->distances.deviation);
     }
-    put(failed, object, "ambiguity", number(a->ambiguity));
+    put_estimate(failed, object, "ambiguity", a->ambiguity);
     if (a->confusion != NULL)
         put_confusion(failed, object, attribute, a->confusion);
     if (a->corrected != NULL) {
         json_t *corrected = json_object();
         put(failed, corrected, "frequency", estimates_json(failed, attribute, a->corrected));
-        if (a->target != NULL) {
-            put(failed, corrected, "fd", number(a->corrected_fd.value));
-            put(failed, corrected, "fd_interval", interval_json(a->corrected_fd));
-        }
+        if (a->target != NULL)
+            put_estimate(failed, corrected, "fd", a->corrected_fd);
         put(failed, object, "corrected", corrected);
+    }
+    if (a->similarity != NULL) {
+        json_t *similarity = json_object();
+        for (int i = 0; i < attribute->classes; i++)
+            put(failed, similarity, attribute->class_names[i], similarity_json(a->similarity[i]));
+        put(failed, object, "similarity", similarity);
     }
     return object;
 }
@@ -134,9 +153,38 @@ static json_t *joint_json(bool *failed, const eq_joint_evaluation *joint)
     put(failed, object, "cells", cells);
     put(failed, object, "frequency", frequency);
     put(failed, object, "target", p);
-    put(failed, object, "l2", number(joint->l2.value));
-    put(failed, object, "l2_interval", interval_json(joint->l2));
+    put_estimate(failed, object, "l2", joint->l2);
     put_noise(failed, object, joint->noise);
+    return object;
+}
+
+static void put_reference(bool *failed, json_t *object, const eq_reference_evaluation *r)
+{
+    const eq_similarity *whole = &r->whole;
+    put(failed, object, "frechet",
+        json_pack("{s:s, s:i, s:o, s:i, s:o}", "features", r->features, "dimension", r->dimension, "reference",
+                  eq_json_text(r->reference), "reference_n", whole->reference_n, "value", number(whole->frechet)));
+    put(failed, object, "kid",
+        json_pack("{s:s, s:o, s:o, s:o, s:i, s:i}", "features", r->features, "reference", eq_json_text(r->reference),
+                  "value", number(whole->kid), "std", number(whole->kid_std), "subsets", EQ_KID_SUBSETS, "subset_size",
+                  whole->kid_subset));
+    put(failed, object, "precision_recall",
+        json_pack("{s:s, s:o, s:i, s:o, s:o}", "features", r->features, "reference", eq_json_text(r->reference),
+                  "neighbours", EQ_NEIGHBOURS, "precision", estimate_json(r->precision), "recall",
+                  estimate_json(r->recall)));
+}
+
+static json_t *drift_json(const eq_drift *drift)
+{
+    json_t *object = json_pack("{s:o, s:i, s:o, s:o}", "twin", eq_json_text(drift->twin), "pairs", drift->pairs,
+                               "identical", estimate_json(drift->identical), "psnr", estimate_json(drift->psnr));
+    if (object != NULL && drift->features != NULL &&
+        json_object_update_new(object, json_pack("{s:s, s:o, s:o}", "features", drift->features, "feature_distance",
+                                                 estimate_json(drift->feature_distance), "unrelated_distance",
+                                                 number(drift->unrelated))) != 0) {
+        json_decref(object);
+        return NULL;
+    }
     return object;
 }
 
@@ -154,115 +202,15 @@ eq_status eq_evaluation_json(eq_context *ctx, const eq_evaluation *evaluation, j
     put(&failed, object, "evaluator", eq_json_text(evaluation->evaluator));
     put(&failed, object, "attributes", attributes);
     put(&failed, object, "joint", joint);
-    if (evaluation->has_frechet) {
-        json_t *frechet = json_object();
-        put(&failed, frechet, "features", json_string(evaluation->frechet_features));
-        put(&failed, frechet, "reference", eq_json_text(evaluation->frechet_reference));
-        put(&failed, frechet, "value", number(evaluation->frechet));
-        put(&failed, object, "frechet", frechet);
-    }
+    if (evaluation->reference != NULL)
+        put_reference(&failed, object, evaluation->reference);
+    if (evaluation->drift != NULL)
+        put(&failed, object, "drift", drift_json(evaluation->drift));
     if (failed) {
         json_decref(object);
         return eq_fail(ctx, EQ_FAILED, "an evaluation cannot become JSON: memory is out, or a name is not UTF-8");
     }
     *json = object;
-    return EQ_OK;
-}
-
-static void print_row(FILE *out, int width, const char *name, int count, eq_estimate frequency, const double *target,
-                      const eq_estimate *corrected)
-{
-    fprintf(out, "  %-*s %8d   %.3f   %.3f to %.3f", width, name, count, frequency.value, frequency.low,
-            frequency.high);
-    if (target != NULL)
-        fprintf(out, "    %.3f", *target);
-    if (corrected != NULL)
-        fprintf(out, "   %.3f (%.3f to %.3f)", corrected->value, corrected->low, corrected->high);
-    fputc('\n', out);
-}
-
-static void print_header(FILE *out, int width, const char *name, bool target, bool corrected)
-{
-    fprintf(out, "\n%-*s %8s   %-5s   %-14s%s%s\n", width + 2, name, "count", "share", "95% interval",
-            target ? "   target" : "", corrected ? "   corrected" : "");
-}
-
-static void print_noise(FILE *out, double fd, eq_noise_floor noise)
-{
-    fprintf(out, "; chance alone: %.3f on average, up to %.3f in 95 of 100 runs%s\n", noise.mean, noise.p95,
-            fd > noise.p95 ? ": off target beyond chance" : "");
-}
-
-static void print_attribute(FILE *out, const eq_attribute_evaluation *a)
-{
-    const eq_attribute *attribute = &a->attribute;
-    int width = (int)strlen(attribute->name);
-    for (int i = 0; i < attribute->classes; i++)
-        if ((int)strlen(attribute->class_names[i]) > width)
-            width = (int)strlen(attribute->class_names[i]);
-    print_header(out, width, attribute->name, a->target != NULL, a->corrected != NULL);
-    for (int i = 0; i < attribute->classes; i++)
-        print_row(out, width, attribute->class_names[i], a->counts[i], a->frequency[i],
-                  a->target != NULL ? &a->target[i] : NULL, a->corrected != NULL ? &a->corrected[i] : NULL);
-    if (a->target != NULL) {
-        const eq_distances *d = &a->distances;
-        fprintf(out, "  FD %.3f (%.3f to %.3f)", d->fd.value, d->fd.low, d->fd.high);
-        print_noise(out, d->fd.value, a->noise);
-        fprintf(out, "  soft FD %.3f, KL %.4f, TV %.3f, chi-square p %.3g", a->fd_soft, d->kl.value, d->tv.value,
-                a->chi2_p);
-        if (a->corrected != NULL)
-            fprintf(out, ", corrected FD %.3f", a->corrected_fd.value);
-        fputc('\n', out);
-    }
-    fprintf(out, "  ambiguous: %.1f%% of the images\n", 100 * a->ambiguity);
-}
-
-/* false when memory is out. */
-static bool print_joint(FILE *out, const eq_joint_evaluation *joint)
-{
-    const eq_target *target = &joint->target;
-    int width = eq_target_name(target, NULL, 0);
-    for (int cell = 0; cell < target->cells; cell++) {
-        int length = eq_target_cell_name(target, cell, NULL, 0);
-        width = length > width ? length : width;
-    }
-    char *name = malloc((size_t)width + 1);
-    if (name == NULL)
-        return false;
-    eq_target_name(target, name, (size_t)width + 1);
-    print_header(out, width, name, true, false);
-    for (int cell = 0; cell < target->cells; cell++) {
-        eq_target_cell_name(target, cell, name, (size_t)width + 1);
-        print_row(out, width, name, joint->counts[cell], joint->frequency[cell], &target->p[cell], NULL);
-    }
-    free(name);
-    fprintf(out, "  L2 %.3f (%.3f to %.3f)", joint->l2.value, joint->l2.low, joint->l2.high);
-    print_noise(out, joint->l2.value, joint->noise);
-    return true;
-}
-
-eq_status eq_evaluation_format(eq_context *ctx, const eq_evaluation *evaluation, char **text)
-{
-    char *buffer = NULL;
-    size_t size = 0;
-    FILE *out = open_memstream(&buffer, &size);
-    if (out == NULL)
-        return eq_fail_memory(ctx, "an evaluation's table");
-    fprintf(out, "%d image%s, labelled by %s\n", evaluation->n, evaluation->n == 1 ? "" : "s", evaluation->evaluator);
-    for (int i = 0; i < evaluation->attribute_count; i++)
-        print_attribute(out, &evaluation->attributes[i]);
-    bool complete = true;
-    for (int i = 0; complete && i < evaluation->joint_count; i++)
-        complete = print_joint(out, &evaluation->joint[i]);
-    if (evaluation->has_frechet)
-        fprintf(out, "\nFrechet distance to %s: %.4g (features: %s)\n", evaluation->frechet_reference,
-                evaluation->frechet, evaluation->frechet_features);
-    complete &= !ferror(out);
-    if (fclose(out) != 0 || !complete) {
-        free(buffer);
-        return eq_fail_memory(ctx, "an evaluation's table");
-    }
-    *text = buffer;
     return EQ_OK;
 }
 
