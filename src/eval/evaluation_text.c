@@ -140,14 +140,17 @@ static void print_drift(FILE *out, const eq_drift *drift)
     fprintf(out, "\ndrift from %s: %d pair%s, %.1f%% of them identical (%.1f%% to %.1f%%)\n", drift->twin, drift->pairs,
             drift->pairs == 1 ? "" : "s", 100 * drift->identical.value, 100 * drift->identical.low,
             100 * drift->identical.high);
-    print_estimate(out, "  PSNR in dB", 2, drift->psnr);
+    if (isfinite(drift->psnr.value)) {
+        print_estimate(out, "  PSNR in dB", 2, drift->psnr);
+        fputc('\n', out);
+    }
     if (drift->features != NULL) {
-        fprintf(out, "\n  distance in features of the %s", drift->features);
+        fprintf(out, "  distance in features of the %s", drift->features);
         print_estimate(out, "", 3, drift->feature_distance);
         if (!isnan(drift->unrelated))
             fprintf(out, "; of unrelated images %.3f", drift->unrelated);
+        fputc('\n', out);
     }
-    fputc('\n', out);
 }
 
 eq_status eq_evaluation_format(eq_context *ctx, const eq_evaluation *evaluation, char **text)

@@ -78,6 +78,10 @@ static void numbers_by_hand(void **state)
     assert_true(fabs(gender->distances.fd.value - sqrt(2) * 0.125) < 1e-15);
     assert_true(fabs(gender->fd_soft.value - sqrt(2) * 0.09375) < 1e-15);
     assert_true(gender->distances.tv.value == 0.125);
+    assert_true(gender->distances.chi2.value == 0.0625);
+    assert_true(gender->distances.deviation.value == 0.25);
+    assert_true(gender->ambiguity.low > 0 && gender->ambiguity.high < 0.5);
+    assert_true(gender->fd_soft.low < gender->fd_soft.value && gender->fd_soft.high > gender->fd_soft.value);
     assert_true(fabs(gender->chi2_p - erfc(0.5)) < 1e-12); /* X^2 = 1/4 + 1/4 */
     assert_null(gender->corrected);
     assert_true(age->distances.tv.value == 0.25);
@@ -109,10 +113,19 @@ static void json_has_the_documented_keys(void **state)
 {
     const double confusion[4] = {90, 10, 5, 95};
     const eq_confusion confusions[3] = {{2, confusion}, {0}, {0}};
-    const eq_frechet_result frechet = {"evaluator", "reference set", 12.5};
+    /* One feature that is 3 and 5 in turn, beside a reference at 1 and 3: the means are 2 apart, the spreads equal. */
+    const float ours[8] = {3, 5, 3, 5, 3, 5, 3, 5};
+    const float theirs[12] = {1, 3, 1, 3, 1, 3, 1, 3, 1, 3, 1, 3};
+    const float women[24] = {1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0};
+    const float young[36] = {1, 0, 0, 1, 0, 0, 1, 0, 0, 1, 0, 0, 1, 0, 0, 1, 0, 0,
+                             1, 0, 0, 1, 0, 0, 1, 0, 0, 1, 0, 0, 1, 0, 0, 1, 0, 0};
+    const float *const reference_p[] = {women, women, young};
+    const eq_reference_set reference = {"evaluator", "reference set", 12, 1, theirs, ours, reference_p};
+    const eq_drift drift = {"twin", 8, {0.25, 0.1, 0.6}, {INFINITY, 30, INFINITY}, "evaluator", {2, 1, 3}, 9};
     eq_evaluation_input in = input();
     in.confusions = confusions;
-    in.frechet = &frechet;
+    in.reference = &reference;
+    in.drift = &drift;
     in.target_count = 2;
     eq_evaluation e;
     json_t *json;
@@ -125,9 +138,24 @@ static void json_has_the_documented_keys(void **state)
     assert_true(real_at(json, "attributes.gender.frequency.female.1") < 0.625);
     assert_true(real_at(json, "attributes.gender.frequency.female.2") > 0.625);
     assert_true(real_at(json, "attributes.gender.target.female") == 0.5);
-    const char *const keys[] = {
-        "fd",        "fd_soft",       "noise_floor",   "noise_floor_95", "kl",           "tv", "chi2_p",
-        "ambiguity", "fd_interval.0", "fd_interval.1", "kl_interval.0",  "tv_interval.1"};
+    const char *const keys[] = {"fd",
+                                "fd_soft",
+                                "noise_floor",
+                                "noise_floor_95",
+                                "kl",
+                                "tv",
+                                "chi2_p",
+                                "ambiguity",
+                                "fd_interval.0",
+                                "fd_interval.1",
+                                "kl_interval.0",
+                                "tv_interval.1",
+                                "chi2",
+                                "chi2_interval.0",
+                                "fd_soft_interval.1",
+                                "deviation_ratio",
+                                "deviation_ratio_interval.1",
+                                "ambiguity_interval.1"};
     for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
         char path[64] = "attributes.age.";
         assert_true(real_at(json, strcat(path, keys[i])) >= 0);
@@ -144,7 +172,26 @@ static void json_has_the_documented_keys(void **state)
     assert_true(real_at(json, "joint.0.cells.no/female") == 3);
     assert_true(real_at(json, "joint.0.target.no/female") == 0.25);
     assert_true(real_at(json, "joint.0.l2") > 0);
-    assert_true(real_at(json, "frechet.value") == 12.5);
+    /* Squared difference of means, and of standard deviations: sqrt(8/7) and sqrt(12/11). */
+    assert_true(fabs(real_at(json, "frechet.value") - 4 - pow(sqrt(8.0 / 7) - sqrt(12.0 / 11), 2)) < 1e-9);
+    assert_true(real_at(json, "frechet.dimension") == 1 && real_at(json, "frechet.reference_n") == 12);
+    assert_string_equal(json_string_value(json_object_get(json_object_get(json, "kid"), "features")), "evaluator");
+    /* Eight images are too few. */
+    assert_true(json_is_null(json_object_get(json_object_get(json, "kid"), "value")));
+    /* The balls reach over copies only, of which there are four and six: half of each set is at 3. */
+    assert_true(real_at(json, "precision_recall.precision.0") == 0.5);
+    assert_true(real_at(json, "precision_recall.recall.0") == 0.5);
+    assert_true(real_at(json, "precision_recall.precision.1") < 0.5);
+    assert_true(real_at(json, "attributes.gender.similarity.female.n") == 5);
+    assert_true(real_at(json, "attributes.gender.similarity.female.reference_n") == 12);
+    assert_true(real_at(json, "attributes.gender.similarity.female.frechet") > 3);
+    assert_true(real_at(json, "attributes.gender.similarity.male.reference_n") == 0);
+    const json_t *male = json_object_get(json_object_get(json_object_get(json, "attributes"), "gender"), "similarity");
+    assert_true(json_is_null(json_object_get(json_object_get(male, "male"), "frechet")));
+    assert_true(json_is_null(json_array_get(json_object_get(json_object_get(json, "drift"), "psnr"), 0)));
+    assert_true(real_at(json, "drift.pairs") == 8 && real_at(json, "drift.identical.2") == 0.6);
+    assert_true(real_at(json, "drift.psnr.1") == 30 && real_at(json, "drift.feature_distance.0") == 2);
+    assert_true(real_at(json, "drift.unrelated_distance") == 9);
     char *text = json_dumps(json, 0);
     assert_non_null(text);
     free(text);
@@ -162,7 +209,7 @@ static void without_targets_there_are_counts(void **state)
     assert_null(e.attributes[0].target);
     assert_int_equal(eq_evaluation_json(ctx, &e, &json), EQ_OK);
     const json_t *gender = json_object_get(json_object_get(json, "attributes"), "gender");
-    assert_int_equal(json_object_size(gender), 3);
+    assert_int_equal(json_object_size(gender), 4);
     assert_true(real_at(gender, "ambiguity") == 0.125);
     assert_int_equal(json_array_size(json_object_get(json, "joint")), 0);
     assert_null(json_object_get(json, "frechet"));
@@ -199,6 +246,8 @@ static void the_table_shows_the_numbers(void **state)
     assert_non_null(strstr(text, "8 images, labelled by by hand"));
     assert_non_null(strstr(text, "  female        5   0.625   0.306 to 0.863    0.500\n"));
     assert_non_null(strstr(text, "FD 0.177"));
+    assert_non_null(strstr(text, "deviation ratio 0.250")); /* (5/8 - 1/2) / (1/2) */
+    assert_non_null(strstr(text, "chi-square 0.0625"));     /* 2 (1/8)^2 / (1/2) */
     assert_non_null(strstr(text, "no/female"));
     assert_non_null(strstr(text, "ambiguous: 12.5%"));
     free(text);
