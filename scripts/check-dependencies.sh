@@ -14,7 +14,7 @@ src/text            equipoise base io
 src/synth           equipoise base io
 src/kernels         equipoise base tensor
 src/ops             equipoise base tensor kernels
-src/models          equipoise base tensor kernels ops io
+src/models          equipoise base tensor kernels ops io text
 src/diffusion       equipoise base tensor kernels ops io text models
 src/guidance        equipoise base tensor io
 src/train           equipoise base tensor kernels ops io text models diffusion guidance

@@ -196,13 +196,15 @@ static void settings_name_the_outputs(void **state)
 
 static void bad_settings_are_refused(void **state)
 {
+    static const char twice[] = "{\"attributes\": [{\"name\": \"a\", \"classes\": [\"x\", \"y\"], \"first\": 0},"
+                                " {\"name\": \"a\", \"classes\": [\"x\", \"y\"], \"first\": 1}]}";
     static const char *const bad[] = {
         "{\"attributes\": []}",
         "{\"attributes\": [{\"name\": \"a\", \"classes\": [\"x\", \"y\"]}]}",
         "{\"attributes\": [{\"name\": \"a\", \"classes\": [\"x\", \"y\"], \"first\": 2}]}",
         "{\"attributes\": [{\"name\": \"a\", \"classes\": [\"x\", \"x\", \"y\"]}]}",
-        "{\"attributes\": [{\"name\": \"a\", \"classes\": [\"x\", \"y\"], \"first\": 0}, {\"name\": \"a\", "
-        "\"classes\": [\"x\", \"y\"], \"first\": 1}]}",
+        "{\"attributes\": [{\"name\": \"a\", \"classes\": [\"x\", \"y\", \"z\"]}, {\"name\": \"a\"}]}",
+        twice,
         "{\"attributes\": 3}",
         "{\"attributs\": []}",
         "{\"preset\": \"fairface-7\"}",
