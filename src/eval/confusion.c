@@ -88,34 +88,25 @@ static void fill_uniform(double *f, int k)
         f[i] = 1.0 / k;
 }
 
-/* One resample of the matrix and of the n observed images behind it -> the frequencies corrected by it. */
-static void resample(uint64_t draw, const double *counts, const double *rates, const double *expected, int n, int k,
-                     double *f)
+/* Frequencies as they may be: behind an observed distribution and a matrix drawn anew from what was counted. */
+static void redraw(uint64_t draw, const double *counts, const double *observed, int k, double *f)
 {
-    double drawn[EQ_CONFUSION_CLASSES * EQ_CONFUSION_CLASSES], observed[EQ_CONFUSION_CLASSES];
-    int row[EQ_CONFUSION_CLASSES];
+    double rates[EQ_CONFUSION_CLASSES * EQ_CONFUSION_CLASSES], frequency[EQ_CONFUSION_CLASSES];
     eq_rng rng = eq_rng_make(SEED_CORRECTION, draw, 0);
-    for (int i = 0; i < k; i++) {
-        double images = 0;
-        for (int j = 0; j < k; j++)
-            images += counts[i * k + j];
-        eq_multinomial(&rng, (int)fmax(1, round(images)), rates + i * k, k, row);
-        for (int j = 0; j < k; j++)
-            drawn[i * k + j] = row[j];
-    }
-    normalise_rows(drawn, k, drawn);
-    eq_multinomial(&rng, n, expected, k, row);
-    eq_count_frequency(row, k, observed);
+    for (int i = 0; i < k; i++)
+        eq_dirichlet_posterior(&rng, counts + i * k, k, rates + i * k);
+    eq_dirichlet_posterior(&rng, observed, k, frequency);
     fill_uniform(f, k);
-    maximise_likelihood(observed, drawn, k, f);
+    maximise_likelihood(frequency, rates, k, f);
 }
 
 static eq_estimate estimate(double value, double *resamples)
 {
+    /* At the simplex's border all draws may lie to one side of the likeliest value. */
     return (eq_estimate){
         .value = value,
-        .low = eq_percentile(resamples, CORRECTION_RESAMPLES, 0.025),
-        .high = eq_percentile(resamples, CORRECTION_RESAMPLES, 0.975),
+        .low = fmin(value, eq_percentile(resamples, CORRECTION_RESAMPLES, 0.025)),
+        .high = fmax(value, eq_percentile(resamples, CORRECTION_RESAMPLES, 0.975)),
     };
 }
 
@@ -123,26 +114,22 @@ eq_status eq_confusion_correct(eq_context *ctx, const eq_confusion *confusion, c
                                const double *target, eq_estimate *frequency, eq_estimate *fd)
 {
     EQ_TRY(eq_confusion_check(ctx, confusion));
-    int k = confusion->classes, n = 0;
-    double rates[EQ_CONFUSION_CLASSES * EQ_CONFUSION_CLASSES], expected[EQ_CONFUSION_CLASSES];
-    double f[EQ_CONFUSION_CLASSES], drawn[EQ_CONFUSION_CLASSES];
+    int k = confusion->classes;
+    double rates[EQ_CONFUSION_CLASSES * EQ_CONFUSION_CLASSES] = {0}, observed_counts[EQ_CONFUSION_CLASSES];
+    double observed_frequency[EQ_CONFUSION_CLASSES], f[EQ_CONFUSION_CLASSES], drawn[EQ_CONFUSION_CLASSES];
     double *resamples = malloc(sizeof(double) * CORRECTION_RESAMPLES * ((size_t)k + 1));
     if (resamples == NULL)
-        return eq_fail_memory(ctx, "the correction's bootstrap");
+        return eq_fail_memory(ctx, "the intervals of a correction");
 
     normalise_rows(confusion->counts, k, rates);
-    eq_count_frequency(observed, k, expected);
+    eq_count_frequency(observed, k, observed_frequency);
     fill_uniform(f, k);
-    maximise_likelihood(expected, rates, k, f);
-    for (int j = 0; j < k; j++) {
-        n += observed[j];
-        expected[j] = 0;
-        for (int i = 0; i < k; i++)
-            expected[j] += f[i] * rates[i * k + j];
-    }
+    maximise_likelihood(observed_frequency, rates, k, f);
+    for (int j = 0; j < k; j++)
+        observed_counts[j] = observed[j];
     double *distances = resamples + (size_t)k * CORRECTION_RESAMPLES;
     for (int draw = 0; draw < CORRECTION_RESAMPLES; draw++) {
-        resample((uint64_t)draw, confusion->counts, rates, expected, n, k, drawn);
+        redraw((uint64_t)draw, confusion->counts, observed_counts, k, drawn);
         for (int i = 0; i < k; i++)
             resamples[i * CORRECTION_RESAMPLES + draw] = drawn[i];
         distances[draw] = target != NULL ? eq_fd(drawn, target, k) : 0;

@@ -63,3 +63,31 @@ void eq_multinomial(eq_rng *rng, int n, const double *p, int k, int *counts)
         rest -= p[i];
     }
 }
+
+/* Marsaglia and Tsang, "A simple method for generating gamma variables" (ACM TOMS 26, 2000), for shape >= 1/2. */
+static double draw_gamma(eq_rng *rng, double shape)
+{
+    double boost = 1;
+    if (shape < 1) {
+        boost = pow(eq_rng_uniform(rng), 1 / shape);
+        shape++;
+    }
+    double d = shape - 1.0 / 3, c = 1 / sqrt(9 * d);
+    for (;;) {
+        double x = eq_rng_normal(rng), v = 1 + c * x;
+        if (v <= 0)
+            continue;
+        v = v * v * v;
+        if (log(1 - (double)eq_rng_uniform(rng)) < x * x / 2 + d - d * v + d * log(v))
+            return boost * d * v;
+    }
+}
+
+void eq_dirichlet_posterior(eq_rng *rng, const double *counts, int k, double *p)
+{
+    double sum = 0;
+    for (int i = 0; i < k; i++)
+        sum += p[i] = draw_gamma(rng, counts[i] + 0.5);
+    for (int i = 0; i < k; i++)
+        p[i] = sum > 0 ? p[i] / sum : 1.0 / k; /* the sum of tiny ones may be 0 */
+}

@@ -41,6 +41,20 @@ static void two_classes_have_a_closed_form(void **state)
     assert_true(fd.low < fd.value && fd.value < fd.high);
 }
 
+static void a_known_matrix_gives_cleam(void **state)
+{
+    /* CLEAM, equations 7 and 8, with the standard error of a share in place of that over batches:
+     * (o - b)/(a - b) and ((o -+ 1.96 sqrt(o (1 - o) / n)) - b)/(a - b), a = 0.95, b = 0.03. */
+    const double counts[4] = {9.5e7, 0.5e7, 0.3e7, 9.7e7}, a = 0.95, b = 0.03, o = 0.62;
+    const eq_confusion confusion = {2, counts};
+    eq_estimate f[2];
+    assert_int_equal(eq_confusion_correct(ctx, &confusion, (int[]){1240, 760}, NULL, f, NULL), EQ_OK);
+    double error = 1.96 * sqrt(o * (1 - o) / 2000), width = 2 * error / (a - b);
+    assert_true(fabs(f[0].value - (o - b) / (a - b)) < 1e-9);
+    assert_true(fabs(f[0].low - (o - error - b) / (a - b)) < 0.05 * width);
+    assert_true(fabs(f[0].high - (o + error - b) / (a - b)) < 0.05 * width);
+}
+
 static void several_classes_are_recovered(void **state)
 {
     const double counts[16] = {80, 10, 5, 5, 4, 36, 6, 4, 0, 30, 270, 0, 1, 2, 3, 14};
@@ -71,8 +85,20 @@ static void a_perfect_evaluator_changes_nothing(void **state)
     eq_estimate f[3];
     assert_int_equal(eq_confusion_correct(ctx, &confusion, (int[]){5, 0, 15}, NULL, f, NULL), EQ_OK);
     assert_true(fabs(f[0].value - 0.25) < 1e-12 && f[1].value == 0 && fabs(f[2].value - 0.75) < 1e-12);
-    assert_true(f[1].low == 0 && f[1].high == 0);
+    assert_true(f[1].low == 0 && f[1].high > 0.02);
     assert_true(f[0].low >= 0 && f[0].low < 0.25 && f[0].high > 0.25);
+}
+
+static void none_seen_is_not_surely_none(void **state)
+{
+    /* A perfect evaluator, known to be: what is left is the posterior Beta(1/2, 21), whose 97.5th percentile is
+     * 0.1140. */
+    const double counts[9] = {1e8, 0, 0, 0, 1e8, 0, 0, 0, 1e8};
+    const eq_confusion confusion = {3, counts};
+    eq_estimate f[3];
+    assert_int_equal(eq_confusion_correct(ctx, &confusion, (int[]){5, 0, 15}, NULL, f, NULL), EQ_OK);
+    assert_true(f[1].value == 0 && f[1].low == 0);
+    assert_true(fabs(f[1].high - 0.1140) < 0.02);
 }
 
 static void fewer_than_the_false_positives_is_none(void **state)
@@ -127,9 +153,10 @@ static void bad_matrices(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(two_classes_have_a_closed_form),      cmocka_unit_test(several_classes_are_recovered),
-        cmocka_unit_test(a_perfect_evaluator_changes_nothing), cmocka_unit_test(fewer_than_the_false_positives_is_none),
-        cmocka_unit_test(intervals_cover_the_truth),           cmocka_unit_test(bad_matrices),
+        cmocka_unit_test(two_classes_have_a_closed_form), cmocka_unit_test(a_known_matrix_gives_cleam),
+        cmocka_unit_test(several_classes_are_recovered),  cmocka_unit_test(a_perfect_evaluator_changes_nothing),
+        cmocka_unit_test(none_seen_is_not_surely_none),   cmocka_unit_test(fewer_than_the_false_positives_is_none),
+        cmocka_unit_test(intervals_cover_the_truth),      cmocka_unit_test(bad_matrices),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -92,6 +92,38 @@ static void multinomials_add_up_and_skip_empty_classes(void **state)
     assert_int_equal(one, 9);
 }
 
+static void posteriors_have_dirichlet_moments(void **state)
+{
+    /* Mean a_i / A and variance a_i (A - a_i) / (A^2 (A + 1)), a = counts + 1/2; small and large shapes. */
+    const double counts[4] = {0, 1, 12, 3000};
+    double sum[4] = {0}, squares[4] = {0}, all = 3015;
+    eq_rng rng = eq_rng_make(6, 0, 0);
+    for (int draw = 0; draw < DRAWS; draw++) {
+        double p[4], total = 0;
+        eq_dirichlet_posterior(&rng, counts, 4, p);
+        for (int i = 0; i < 4; i++) {
+            assert_true(p[i] >= 0);
+            total += p[i];
+            sum[i] += p[i] / DRAWS;
+            squares[i] += p[i] * p[i] / DRAWS;
+        }
+        assert_true(fabs(total - 1) < 1e-12);
+    }
+    for (int i = 0; i < 4; i++) {
+        double a = counts[i] + 0.5, variance = a * (all - a) / (all * all * (all + 1));
+        assert_true(fabs(sum[i] - a / all) < 4 * sqrt(variance / DRAWS));
+        assert_true(fabs((squares[i] - sum[i] * sum[i]) / variance - 1) < 0.1);
+    }
+    /* Of no images at all, two classes: the arcsine law, a third of it below 1/4. */
+    int below = 0;
+    for (int draw = 0; draw < DRAWS; draw++) {
+        double p[2];
+        eq_dirichlet_posterior(&rng, (double[]){0, 0}, 2, p);
+        below += p[0] < 0.25;
+    }
+    assert_true(fabs(below / (double)DRAWS - 1.0 / 3) < 4 * sqrt(2.0 / 9 / DRAWS));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -99,6 +131,7 @@ int main(void)
         cmocka_unit_test(large_binomials_have_the_right_moments),
         cmocka_unit_test(degenerate_binomials),
         cmocka_unit_test(multinomials_add_up_and_skip_empty_classes),
+        cmocka_unit_test(posteriors_have_dirichlet_moments),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
