@@ -39,9 +39,12 @@ check:
 	@ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS)
 
 bench: build
-	@cmake --build $(BUILD) -j $(JOBS) --target bench_kernels bench_memory_kernels
+	@cmake --build $(BUILD) -j $(JOBS) --target bench_kernels bench_memory_kernels bench_unet
 	@$(BUILD)/bench/bench_kernels
 	@$(BUILD)/bench/bench_memory_kernels
+	@for step in "" --train; do for dtype in f32 bf16; do \
+	    $(BUILD)/bench/bench_unet --model models/portraits --batch 32 --dtype $$dtype $$step || exit 1; done; done
+	@$(BUILD)/bench/bench_unet --config p2 --dtype bf16
 
 install: packages
 	@$(CONFIGURE) -DBUILD_TESTING=OFF -DCMAKE_INSTALL_PREFIX=$(PREFIX)

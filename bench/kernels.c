@@ -7,146 +7,21 @@
 #include <time.h>
 
 #include "base/memory.h"
-#include "kernels/onednn/backend.h"
-#include "kernels/onednn/onednn.h"
 #include "kernels/program.h"
 #include "ops/ops.h"
 #include "ops/table.h"
+#include "yardstick.h"
 
 /* The best of many runs: the machine may have other work. */
 static const double seconds_per_case = 0.25;
 enum { MIN_RUNS = 3, MAX_RUNS = 2000 };
 
-/* What the machine offers. */
-typedef struct peak {
-    double flops[2]; /* f32, bf16 */
-    double bytes;
-} peak;
-
 typedef struct bench {
     eq_context *ctx;
     const char *backend, *only;
     clockid_t clock;
-    peak peak;
+    eq_yardstick peak;
 } bench;
-
-static double now(clockid_t clock)
-{
-    struct timespec time;
-    clock_gettime(clock, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
-
-/* Numbers of either sign around 1, without a pattern. */
-static void fill(void *data, eq_dtype dtype, int64_t count)
-{
-    uint32_t state = 1;
-    for (int64_t i = 0; i < count; i++) {
-        state = state * 1664525u + 1013904223u;
-        float value = (float)(int32_t)state / 2147483648.0f;
-        if (dtype == EQ_BF16)
-            ((uint16_t *)data)[i] = eq_f32_to_bf16(value);
-        else if (dtype == EQ_F32)
-            ((float *)data)[i] = value;
-    }
-}
-
-/* --- what the machine offers --- */
-
-static dnnl_primitive_desc_t square_matmul(dnnl_engine_t engine, dnnl_data_type_t dtype, int size)
-{
-    eq_md md;
-    dnnl_primitive_desc_t pd = NULL;
-    if (eq_md_plain(&md, 2, (dnnl_dims_t){size, size}, dtype) != dnnl_success)
-        return NULL;
-    eq_md_ref ref = eq_md_borrow(&md);
-    if (eq_matmul_pd(&pd, engine, ref, ref, ref, NULL) != dnnl_success)
-        pd = NULL;
-    eq_md_free(&md);
-    return pd;
-}
-
-static double time_primitive(clockid_t clock, eq_onednn *dnn, dnnl_primitive_t primitive, int count,
-                             const dnnl_exec_arg_t *args)
-{
-    double best = 1e9, start = now(clock);
-    for (int run = 0; run < MAX_RUNS && (run < MIN_RUNS || now(clock) - start < 4 * seconds_per_case); run++) {
-        double from = now(clock);
-        if (dnnl_primitive_execute(primitive, dnn->stream, count, args) != dnnl_success ||
-            dnnl_stream_wait(dnn->stream) != dnnl_success)
-            return 0;
-        double seconds = now(clock) - from;
-        best = seconds < best ? seconds : best;
-    }
-    return best;
-}
-
-/* GFLOP/s of oneDNN's matmul of square matrices; 0 where it has none for this dtype. */
-static double matmul_flops(clockid_t clock, eq_onednn *dnn, eq_dtype dtype)
-{
-    enum { SIZE = 2048 };
-    dnnl_primitive_desc_t pd = square_matmul(dnn->engine, eq_onednn_dtype(dtype), SIZE);
-    if (!pd)
-        return 0;
-    static const int arguments[3] = {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST};
-    dnnl_exec_arg_t args[3];
-    void *data[3] = {0};
-    dnnl_primitive_t primitive;
-    double flops = 0;
-    bool ready = dnnl_primitive_create(&primitive, pd) == dnnl_success;
-    for (int i = 0; ready && i < 3; i++) {
-        data[i] = eq_buffer_new((size_t)SIZE * SIZE * eq_dtype_size(dtype));
-        ready = data[i] && eq_memory_create(&args[i].memory, eq_pd_argument(pd, arguments[i]), dnn->engine) == 0 &&
-                dnnl_memory_set_data_handle(args[i].memory, data[i]) == dnnl_success;
-        args[i].arg = arguments[i];
-        if (ready)
-            fill(data[i], dtype, (int64_t)SIZE * SIZE);
-    }
-    if (ready) {
-        double seconds = time_primitive(clock, dnn, primitive, 3, args);
-        flops = seconds > 0 ? 2.0 * SIZE * SIZE * SIZE / seconds : 0;
-        for (int i = 0; i < 3; i++)
-            dnnl_memory_destroy(args[i].memory);
-        dnnl_primitive_destroy(primitive);
-    }
-    for (int i = 0; i < 3; i++)
-        eq_buffer_free(data[i]);
-    dnnl_primitive_desc_destroy(pd);
-    return flops;
-}
-
-/* Bytes read and written in a second by a copy that no cache holds. */
-static double copy_bytes(clockid_t clock)
-{
-    enum { CHUNKS = 256, CHUNK = 1 << 20 };
-    char *from = eq_buffer_new((size_t)CHUNKS * CHUNK), *to = eq_buffer_new((size_t)CHUNKS * CHUNK);
-    double best = 1e9;
-    for (int run = 0; from && to && run < 10; run++) {
-        double start = now(clock);
-#pragma omp parallel for schedule(static)
-        for (int i = 0; i < CHUNKS; i++)
-            memcpy(to + (size_t)i * CHUNK, from + (size_t)i * CHUNK, CHUNK);
-        double seconds = now(clock) - start;
-        best = seconds < best ? seconds : best;
-    }
-    eq_buffer_free(from);
-    eq_buffer_free(to);
-    return 2.0 * CHUNKS * CHUNK / best;
-}
-
-static bool measure_peak(bench *b)
-{
-    void *backend;
-    if (eq_onednn_open(b->ctx, &backend) != EQ_OK)
-        return false;
-    b->peak.flops[0] = matmul_flops(b->clock, backend, EQ_F32);
-    b->peak.flops[1] = matmul_flops(b->clock, backend, EQ_BF16);
-    eq_onednn_close(backend);
-    b->peak.bytes = copy_bytes(b->clock);
-    printf("matmul 2048^3: f32 %.0f GFLOP/s, bf16 %.0f GFLOP/s; copy %.1f GB/s\n", b->peak.flops[0] * 1e-9,
-           b->peak.flops[1] * 1e-9, b->peak.bytes * 1e-9);
-    return true;
-}
 
 /* --- one op --- */
 
@@ -175,12 +50,12 @@ static double bytes_moved(const eq_graph *graph, const eq_node *node)
 
 static double time_program(clockid_t clock, eq_program *program)
 {
-    double best = 1e9, start = now(clock);
-    for (int run = 0; run < MAX_RUNS && (run < MIN_RUNS || now(clock) - start < seconds_per_case); run++) {
-        double from = now(clock);
+    double best = 1e9, start = bench_now(clock);
+    for (int run = 0; run < MAX_RUNS && (run < MIN_RUNS || bench_now(clock) - start < seconds_per_case); run++) {
+        double from = bench_now(clock);
         if (eq_program_run(program) != EQ_OK)
             return 0;
-        double seconds = now(clock) - from;
+        double seconds = bench_now(clock) - from;
         best = seconds < best ? seconds : best;
     }
     return best;
@@ -223,7 +98,7 @@ static eq_graph *build(const bench *b, const op_case *c, eq_dtype dtype, void **
                 eq_graph_free(graph);
                 return NULL;
             }
-            fill(stored[i], EQ_F32, count);
+            bench_fill(stored[i], EQ_F32, count);
             in[i] = eq_graph_param(graph, name, &(eq_tensor){EQ_F32, c->shape[i], stored[i]}, true);
         } else {
             in[i] = eq_graph_input(graph, name, dtype, c->shape[i]);
@@ -254,7 +129,7 @@ static void run_case(const bench *b, const char *what, const op_case *c)
             const eq_graph *compiled = eq_program_graph(program);
             for (eq_value v = 0; v < compiled->value_count; v++)
                 if (eq_info(compiled, v)->kind == EQ_VALUE_INPUT)
-                    fill(eq_program_data(program, v), dtype, eq_shape_count(eq_shape_at(compiled, v)));
+                    bench_fill(eq_program_data(program, v), dtype, eq_shape_count(eq_shape_at(compiled, v)));
             report(b, name, program, dtype);
         } else {
             printf("%-52s %s\n", name, eq_last_error(b->ctx));
@@ -362,11 +237,12 @@ int main(int argc, char **argv)
         else
             b.only = argv[i];
     }
-    if (!b.ctx || !measure_peak(&b)) {
+    if (!b.ctx || eq_yardstick_measure(b.ctx, b.clock, &b.peak) != EQ_OK) {
         fprintf(stderr, "bench_kernels: %s\n", b.ctx ? eq_last_error(b.ctx) : "out of memory");
         eq_context_free(b.ctx);
         return 1;
     }
+    eq_yardstick_print(&b.peak);
     convolutions(&b);
     linear(&b, 32, 128, 512);
     linear(&b, 2048, 128, 384);

@@ -263,6 +263,19 @@ void eq_program_timing_reset(eq_program *program)
     }
 }
 
+/* Bytes of all inputs and outputs of a node. */
+static double node_bytes(const eq_graph *graph, const eq_node *node)
+{
+    double bytes = 0;
+    for (int i = 0; i < node->inputs + node->outputs; i++) {
+        eq_value value = i < node->inputs ? node->in[i] : node->out[i - node->inputs];
+        if (value != EQ_NONE)
+            bytes +=
+                (double)eq_shape_count(eq_shape_at(graph, value)) * (double)eq_dtype_size(eq_info(graph, value)->dtype);
+    }
+    return bytes;
+}
+
 int eq_program_timings(const eq_program *program, eq_program_timing *rows, int capacity)
 {
     int count = 0;
@@ -280,6 +293,7 @@ int eq_program_timings(const eq_program *program, eq_program_timing *rows, int c
         rows[row].seconds += s->seconds;
         rows[row].calls += s->calls;
         rows[row].flops += s->flops * (double)s->calls;
+        rows[row].bytes += node_bytes(program->graph, &program->graph->nodes[n]) * (double)s->calls;
     }
     return count;
 }

@@ -43,6 +43,7 @@ eq_status eq_program_run(eq_program *program);
 typedef struct eq_program_timing {
     const char *op, *backend;
     double seconds, flops;
+    double bytes; /* of all inputs and outputs */
     int64_t calls;
 } eq_program_timing;
 void eq_program_timing_reset(eq_program *program);
