@@ -3,8 +3,8 @@
 #include <stdlib.h>
 
 #include "base/rng.h"
-#include "diffusion/ddim.h"
 #include "diffusion/forward.h"
+#include "diffusion/inversion.h"
 #include "io/image.h"
 #include "train/h_store.h"
 
@@ -70,22 +70,26 @@ static void show_steps(void *user, int done, int steps)
         r->options->progress(r->options->progress_user, r->options->count * done, r->options->count * steps);
 }
 
-static eq_status sample_recorded(recording *r, float *x)
+static eq_sampling sampling_of(recording *r)
 {
     const eq_unet_config *unet = &r->pipeline->model.unet;
-    return eq_sample(r->pipeline->ctx,
-                     &(eq_sampling){.denoiser = r->denoiser,
-                                    .plan = &r->plan,
-                                    .n = r->options->count,
-                                    .height = unet->sample_size,
-                                    .width = unet->sample_size,
-                                    .channels = unet->in_channels,
-                                    .output_channels = unet->out_channels,
-                                    .seed = r->options->seed,
-                                    .hook = eq_h_recorder(&r->writer),
-                                    .progress = show_steps,
-                                    .progress_user = r},
-                     x);
+    return (eq_sampling){.denoiser = r->denoiser,
+                         .plan = &r->plan,
+                         .n = r->options->count,
+                         .height = unet->sample_size,
+                         .width = unet->sample_size,
+                         .channels = unet->in_channels,
+                         .output_channels = unet->out_channels,
+                         .seed = r->options->seed,
+                         .progress = show_steps,
+                         .progress_user = r};
+}
+
+static eq_status sample_recorded(recording *r, float *x)
+{
+    eq_sampling sampling = sampling_of(r);
+    sampling.hook = eq_h_recorder(&r->writer);
+    return eq_sample(r->pipeline->ctx, &sampling, x);
 }
 
 static eq_status finish(recording *r, eq_status status)
@@ -135,36 +139,20 @@ static eq_status noise_to(recording *r, int step, const float *x0, float *x)
     return EQ_OK;
 }
 
-/* DDIM inversion: x at the noise level of `step` - 1 (nearer to the image) moves to that of `step` with the noise that
- * the network sees now. */
-static eq_status invert_to(recording *r, int step, double alpha_now, double timestep_now, float *x, float *prediction)
-{
-    EQ_TRY(eq_denoiser_run(r->denoiser, x, (float)timestep_now, prediction));
-    eq_ddim_invert(&r->pipeline->model.schedule, alpha_now, r->plan.call[step].alpha_cumprod,
-                   &(eq_step){.pixels = (size_t)r->options->count * image_count(r) / 3,
-                              .channels = 3,
-                              .output_channels = r->pipeline->model.unet.out_channels,
-                              .x = x,
-                              .output = prediction});
-    return EQ_OK;
-}
-
 static eq_status record_all(recording *r, const float *x0, bool invert, float *x, float *prediction, float *h)
 {
     size_t total = (size_t)r->options->count * image_count(r);
     memcpy(x, x0, total * sizeof *x);
-    /* An image counts as being at the noise level of the cleanest timestep. */
-    double alpha = r->plan.call[r->plan.steps - 1].alpha_cumprod, timestep = r->plan.call[r->plan.steps - 1].timestep;
+    eq_sampling sampling = sampling_of(r);
     for (int step = r->plan.steps - 1; step >= 0; step--) {
+        float timestep = (float)r->plan.call[step].timestep;
         if (invert && step < r->plan.steps - 1)
-            EQ_TRY(invert_to(r, step, alpha, timestep, x, prediction));
-        alpha = r->plan.call[step].alpha_cumprod;
-        timestep = r->plan.call[step].timestep;
+            EQ_TRY(eq_invert_call(&sampling, step + 1, x, prediction));
         bool wanted = r->writer.written < r->heads && r->steps[r->writer.written] == step;
         if (wanted && !invert)
             EQ_TRY(noise_to(r, step, x0, x));
         if (wanted) {
-            EQ_TRY(eq_denoiser_encode(r->denoiser, x, (float)timestep, h));
+            EQ_TRY(eq_denoiser_encode(r->denoiser, x, timestep, h));
             EQ_TRY(eq_h_writer_add(&r->writer, h));
         }
         show_steps(r, r->plan.steps - step, r->plan.steps);
