@@ -1,5 +1,6 @@
 #include "diffusion/model.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/file.h"
@@ -78,12 +79,19 @@ void eq_model_close(eq_model *model)
     *model = (eq_model){0};
 }
 
-static const char index_text[] = "{\n"
-                                 "  \"_class_name\": \"DDIMPipeline\",\n"
-                                 "  \"_diffusers_version\": \"0.14.0\",\n"
-                                 "  \"unet\": [\"diffusers\", \"UNet2DModel\"],\n"
-                                 "  \"scheduler\": [\"diffusers\", \"DDIMScheduler\"]\n"
-                                 "}\n";
+static eq_status write_index(eq_context *ctx, const char *path, const char *scheduler)
+{
+    char text[512];
+    int length = snprintf(text, sizeof text,
+                          "{\n"
+                          "  \"_class_name\": \"DDIMPipeline\",\n"
+                          "  \"_diffusers_version\": \"0.14.0\",\n"
+                          "  \"unet\": [\"diffusers\", \"UNet2DModel\"],\n"
+                          "  \"scheduler\": [\"diffusers\", \"%s\"]\n"
+                          "}\n",
+                          scheduler);
+    return eq_file_write(ctx, path, text, (size_t)length);
+}
 
 /* The index comes last: where it stands, the folder is complete. */
 eq_status eq_model_save(eq_context *ctx, const char *folder, const eq_unet_config *unet, const eq_params *params,
@@ -107,7 +115,7 @@ eq_status eq_model_save(eq_context *ctx, const char *folder, const eq_unet_confi
     if (status == EQ_OK)
         status = eq_schedule_write(ctx, scheduler, schedule);
     if (status == EQ_OK)
-        status = eq_file_write(ctx, index, index_text, strlen(index_text));
+        status = write_index(ctx, index, schedule->config.scheduler);
     free(unet_folder);
     free(scheduler_folder);
     free(config);

@@ -58,6 +58,7 @@ typedef struct eq_schedule_config {
     eq_spacing spacing;
     const char *scheduler; /* diffusers' name of the class: "DDIMScheduler"; static storage */
     const char *sampler;   /* the row of the samplers' table that does what it does, or comes nearest: "ddim" */
+    bool sampler_differs;  /* it is the nearest, not the scheduler's method */
     bool karras_sigmas;    /* the noise levels of the samplers in sigma: spaced by Karras et al. 2022, eq. 5 */
     bool prk_steps;        /* pndm starts with Runge-Kutta steps */
 } eq_schedule_config;

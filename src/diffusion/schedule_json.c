@@ -157,6 +157,7 @@ static void take_class(const scheduler_class *class, eq_schedule_config *config)
 {
     config->scheduler = class->name;
     config->sampler = class->sampler;
+    config->sampler_differs = class->stands_in;
     config->clip_sample = class->clip_sample;
     config->set_alpha_to_one = class->set_alpha_to_one;
     config->prk_steps = strcmp(class->sampler, "pndm") == 0;

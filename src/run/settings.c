@@ -84,7 +84,14 @@ static eq_status resolve_sampler(eq_pipeline *pipeline, const char *name, const 
         name = "ddim";
     if (strcmp(name, "model") == 0) {
         name = config->sampler;
-        eq_log(pipeline->ctx, EQ_LOG_INFO, "the model's scheduler is %s: sampling with %s", config->scheduler, name);
+        if (config->sampler_differs)
+            eq_log(pipeline->ctx, EQ_LOG_WARNING,
+                   "the model's scheduler, %s, is not implemented: sampling with %s, "
+                   "which comes nearest",
+                   config->scheduler, name);
+        else
+            eq_log(pipeline->ctx, EQ_LOG_INFO, "the model's scheduler is %s: sampling with %s", config->scheduler,
+                   name);
     }
     return eq_sampler_find(pipeline->ctx, name, out);
 }

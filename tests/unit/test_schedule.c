@@ -435,6 +435,7 @@ static void json_classes_name_samplers(void **state)
             assert_int_equal(s.config.set_alpha_to_one, cases[i].set_alpha_to_one);
             assert_int_equal(s.config.clip_sample, cases[i].clip_sample);
             assert_true(s.config.karras_sigmas);
+            assert_int_equal(s.config.sampler_differs, i >= 7);
             assert_int_equal(s.config.prk_steps, strcmp(cases[i].sampler, "pndm") == 0);
             if (again == 0) {
                 assert_int_equal(eq_schedule_write(ctx, path, &s), EQ_OK);

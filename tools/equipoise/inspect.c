@@ -88,6 +88,8 @@ static json_t *schedule_json(const eq_schedule *schedule)
     inspect_put(json, "beta_start", json_real(schedule->betas[0]));
     inspect_put(json, "beta_end", json_real(schedule->betas[schedule->config.num_train_timesteps - 1]));
     inspect_put_text(json, "prediction", predictions[schedule->config.prediction]);
+    inspect_put_text(json, "scheduler", schedule->config.scheduler);
+    inspect_put_text(json, "sampler", schedule->config.sampler);
     return json;
 }
 
