@@ -42,6 +42,11 @@ static eq_status open_direction(eq_pipeline *pipeline, const eq_invert_options *
 {
     const eq_unet_config *unet = &pipeline->model.unet;
     *d = (direction){.options = o};
+    if (pipeline->model.latent || eq_model_prompted(&pipeline->model))
+        return eq_fail(
+            pipeline->ctx, EQ_BAD_INPUT,
+            "%s: expected a model of pixels without prompts, the only ones whose images can be inverted here",
+            pipeline->model.folder);
     EQ_TRY(make_plan(pipeline, o, &d->plan));
     eq_denoiser_options options = {.count = o->count,
                                    .micro_batch = o->micro_batch,

@@ -115,7 +115,7 @@ static eq_status open_all(invert_run *r)
         return eq_fail(ctx, EQ_BAD_USAGE, "--out %s: there is something already; choose a new folder", s->out);
     EQ_TRY(eq_model_folder(ctx, s->model, &r->model));
     EQ_TRY(eq_pipeline_open(ctx, r->model, &r->pipeline));
-    EQ_TRY(eq_dataset_open(ctx, s->images, r->pipeline->model.unet.sample_size, s->strict, &r->data));
+    EQ_TRY(eq_dataset_open(ctx, s->images, eq_model_image_size(&r->pipeline->model), s->strict, &r->data));
     r->options = (eq_invert_options){.count = r->data.count,
                                      .steps = (int)s->steps,
                                      .spacing = s->spacing,
@@ -256,7 +256,7 @@ const eq_command eq_command_invert = {
         "Runs deterministic sampling (DDIM at eta 0) backwards: from each image to the noise that leads to it. "
         "noise.safetensors has an array [3, height, width] an image, under the image's name. With --reconstruct the "
         "noise is sampled from again, to see how much of an image survives: images/ and, with the peak signal-to-noise "
-        "ratio of each, reconstruction.jsonl.",
+        "ratio of each, reconstruction.jsonl. For models of pixels, without prompts.",
     .examples = examples,
     .options = options,
     .settings_size = sizeof(settings),
