@@ -25,11 +25,11 @@ eq_status eq_confusion_check(eq_context *ctx, const eq_confusion *confusion);
  * (Dempster, Laird and Rubin 1977; as "Bayesian unfolding" D'Agostino 1995); it is the plain solution of the linear
  * system where that lies in the simplex. For two classes that is
  * CLEAM's point estimate (o - b) / (a - b), a = C_00, b = C_10 (Teo et al., "On measuring fairness in generative
- * models", NeurIPS 2023, equation 7), held within 0 and 1.
+ * models", NeurIPS 2023), held within 0 and 1.
  *
  * The intervals are percentiles of the corrections of 1,000 draws of both the observed frequencies and the matrix's
  * rows from their posteriors under Jeffreys' prior, Dirichlet(counts + 1/2). Where the matrix is known exactly they
- * become CLEAM's (equation 8); a class that was not seen at all still has an interval of some width.
+ * become CLEAM's; a class that was not seen at all still has an interval of some width.
  *
  * observed: [classes], at least one image. frequency: [classes], output. target: [classes] or NULL; with it, fd is the
  * corrected frequencies' FD to it. Fails as eq_confusion_check. */

@@ -43,7 +43,7 @@ static void two_classes_have_a_closed_form(void **state)
 
 static void a_known_matrix_gives_cleam(void **state)
 {
-    /* CLEAM, equations 7 and 8, with the standard error of a share in place of that over batches:
+    /* CLEAM, with the standard error of a share in place of that over batches:
      * (o - b)/(a - b) and ((o -+ 1.96 sqrt(o (1 - o) / n)) - b)/(a - b), a = 0.95, b = 0.03. */
     const double counts[4] = {9.5e7, 0.5e7, 0.3e7, 9.7e7}, a = 0.95, b = 0.03, o = 0.62;
     const eq_confusion confusion = {2, counts};
