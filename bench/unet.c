@@ -7,7 +7,8 @@
  * FOLDER is a diffusers folder, of which only unet/config.json is read. p2: the CelebA-HQ 256x256 network of
  * P2-weighting (Choi et al. 2022); sd15: Stable Diffusion 1.5's on 64x64 latents. --batch counts rows: a step of
  * Stable Diffusion with classifier-free guidance takes two an image. --train: forward, backward and AdamW with its
- * moving average. --seconds: steps are repeated for so long, at least three times, and the fastest counts. */
+ * moving average. --seconds: steps are repeated for so long, at least twice after one for warming up,
+ * and the fastest counts. */
 #include <math.h>
 #include <omp.h>
 #include <stdio.h>
@@ -20,7 +21,7 @@
 #include "train/diffusion_trainer.h"
 #include "yardstick.h"
 
-enum { MIN_RUNS = 3, MAX_ROWS = 64 };
+enum { MIN_RUNS = 2, MAX_ROWS = 64 };
 
 typedef struct settings {
     const char *name; /* for the report */
@@ -308,14 +309,19 @@ static void print_report(const settings *s, measurement *m, const eq_yardstick *
 
 static void print_json(const settings *s, const measurement *m, const eq_yardstick *peak)
 {
-    eq_program_timing arithmetic = sum(m, true), rest = sum(m, false);
     printf("{\"network\": \"%s\", \"batch\": %d, \"dtype\": \"%s\", \"train\": %s, \"threads\": %d, \"seconds\": %.6f, "
-           "\"flops\": %.0f, \"arithmetic_seconds\": %.6f, \"rest_seconds\": %.6f, \"rest_bytes\": %.0f, "
-           "\"matmul_flops_per_second\": %.0f, \"copy_bytes_per_second\": %.0f, \"planned_bytes\": %.0f, "
-           "\"resident_bytes\": %.0f}\n",
+           "\"matmul_flops_per_second\": %.0f, \"copy_bytes_per_second\": %.0f, \"weight_bytes\": %.0f, "
+           "\"packed_bytes\": %zu, \"activation_bytes\": %zu, \"resident_bytes\": %.0f, \"kernels\": [",
            s->name, s->batch, eq_dtype_name(s->dtype), s->train ? "true" : "false", omp_get_max_threads(), m->seconds,
-           arithmetic.flops, arithmetic.seconds, rest.seconds, rest.bytes, peak->flops[s->dtype == EQ_BF16],
-           peak->bytes, planned_bytes(m), m->resident_bytes);
+           peak->flops[s->dtype == EQ_BF16], peak->bytes, m->weight_bytes, m->memory.packed_bytes,
+           m->memory.arena_bytes + m->memory.carry_bytes, m->resident_bytes);
+    for (int i = 0; i < m->count; i++) {
+        const eq_program_timing *row = &m->rows[i];
+        printf("%s{\"op\": \"%s\", \"backend\": \"%s\", \"calls\": %lld, \"seconds\": %.6f, \"flops\": %.0f, "
+               "\"bytes\": %.0f}",
+               i ? ", " : "", row->op, row->backend, (long long)row->calls, row->seconds, row->flops, row->bytes);
+    }
+    printf("]}\n");
 }
 
 /* --- the command line --- */
