@@ -5,16 +5,21 @@
 #include "base/memory.h"
 #include "diffusion/ddim.h"
 
-eq_status eq_invert_call(const eq_sampling *s, int call, float *x, float *prediction)
+void eq_invert_step(const eq_sampling *s, int call, float *x, const float *prediction)
 {
     const eq_plan_call *now = &s->plan->call[call];
-    EQ_TRY(eq_denoiser_run(s->denoiser, x, (float)now->timestep, prediction));
     eq_ddim_invert(s->plan->schedule, now->alpha_cumprod, now[-1].alpha_cumprod,
                    &(eq_step){.pixels = (size_t)s->n * (size_t)s->height * (size_t)s->width,
                               .channels = s->channels,
                               .output_channels = s->output_channels,
                               .x = x,
                               .output = prediction});
+}
+
+eq_status eq_invert_call(const eq_sampling *s, int call, float *x, float *prediction)
+{
+    EQ_TRY(eq_denoiser_run(s->denoiser, x, (float)s->plan->call[call].timestep, prediction));
+    eq_invert_step(s, call, x, prediction);
     return EQ_OK;
 }
 

@@ -11,6 +11,8 @@
 /* From the level of call `call` to that of the one before it. x: [n, height, width, channels], in place; prediction:
  * [n, height, width, output_channels], scratch. */
 eq_status eq_invert_call(const eq_sampling *sampling, int call, float *x, float *prediction);
+/* The same with the network's output for x there already. */
+void eq_invert_step(const eq_sampling *sampling, int call, float *x, const float *prediction);
 
 /* All the way. x: images in, the noise at the plan's first call out: what sampling goes down from again. A number that
  * is not finite stops it with EQ_FAILED. */

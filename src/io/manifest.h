@@ -2,7 +2,8 @@
  * be resumed. A line reads
  * {"file": "images/000000.png", "seed": 7, "index": 0, "batch": 0, "target_class": {"gender": "female"},
  *  "adp": {"gender": {"female": 0.93, "male": 0.07}}, "guided": true}
- * and has "replaces": 12 where the image took the place of image 12, which did not fit the quota. */
+ * and has "prompt": "a portrait" where the model makes images from text, and "replaces": 12 where the image took the
+ * place of image 12, which did not fit the quota. */
 #ifndef EQ_IO_MANIFEST_H
 #define EQ_IO_MANIFEST_H
 
@@ -31,7 +32,8 @@ typedef struct eq_manifest_entry {
     int64_t index;    /* of the image in the run */
     int64_t batch;    /* the number of the batch it was generated in */
     bool guided;
-    bool replacement; /* whether it took another image's place, of number `replaces` */
+    const char *prompt; /* NULL: none */
+    bool replacement;   /* whether it took another image's place, of number `replaces` */
     int64_t replaces;
     int target_count;
     const eq_manifest_target *targets; /* [target_count] */

@@ -109,6 +109,7 @@ static eq_status read_entry(eq_context *ctx, const eq_json *json, struct documen
     EQ_TRY(eq_json_int(ctx, json, "index", 0, INT64_MAX, &entry->index));
     EQ_TRY(eq_json_int(ctx, json, "batch", 0, INT64_MAX, &entry->batch));
     EQ_TRY(eq_json_bool(ctx, json, "guided", &entry->guided));
+    EQ_TRY(eq_json_string_or(ctx, json, "prompt", NULL, &entry->prompt));
     entry->replacement = eq_json_has(json, "replaces");
     EQ_TRY(eq_json_int_or(ctx, json, "replaces", -1, 0, INT64_MAX, &entry->replaces));
     EQ_TRY(read_targets(ctx, json, document, &entry->target_count));

@@ -120,15 +120,20 @@ eq_status eq_manifest_append(eq_context *ctx, eq_manifest_writer *writer, const 
         json_pack("{s:s, s:I, s:I, s:I, s:o, s:o, s:b}", "file", entry->file, "seed", (json_int_t)entry->seed, "index",
                   (json_int_t)entry->index, "batch", (json_int_t)entry->batch, "target_class", targets_to_json(entry),
                   "adp", predictions_to_json(entry), "guided", (int)entry->guided);
+    if (object && entry->prompt && json_object_set_new(object, "prompt", json_string(entry->prompt)) != 0) {
+        json_decref(object);
+        object = NULL;
+    }
     if (object && entry->replacement)
         json_object_set_new(object, "replaces", json_integer((json_int_t)entry->replaces));
     /* Nine digits give back every float exactly. */
     char *text = object ? json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
     json_decref(object);
     if (!text)
-        return eq_fail(ctx, EQ_FAILED,
-                       "image %lld cannot be written to %s: a name is not UTF-8 or a probability is not a number",
-                       (long long)entry->index, writer->path);
+        return eq_fail(
+            ctx, EQ_FAILED,
+            "image %lld cannot be written to %s: a name or prompt is not UTF-8 or a probability is not a number",
+            (long long)entry->index, writer->path);
     size_t size = strlen(text);
     text[size] = '\n'; /* in place of the final zero */
     eq_status status = append_line(ctx, writer, text, size + 1);

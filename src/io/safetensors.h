@@ -22,6 +22,7 @@ eq_status eq_safetensors_write(eq_context *ctx, const char *path, const eq_named
 typedef struct eq_safetensors_writer {
     eq_file_writer file;
     uint64_t remaining; /* data bytes still to come */
+    int64_t start;      /* of the data in the file */
 } eq_safetensors_writer;
 
 /* Writes the header. `tensors` (their data are not looked at) is sorted into the order in which the data must follow:
@@ -31,6 +32,9 @@ eq_status eq_safetensors_writer_open(eq_context *ctx, const char *path, eq_named
                                      const eq_metadata *metadata, size_t metadata_count, eq_safetensors_writer *out);
 /* The next bytes of data; pieces need not match tensors. */
 eq_status eq_safetensors_writer_data(eq_context *ctx, eq_safetensors_writer *writer, const void *bytes, size_t size);
+/* What follows goes to `offset`, counted from the begin of the data; for data that do not come in the file's order. No
+ * byte may be written twice: how many came is all that is checked in the end. */
+eq_status eq_safetensors_writer_seek(eq_context *ctx, eq_safetensors_writer *writer, uint64_t offset);
 /* Fails, and leaves no file, when data are missing. */
 eq_status eq_safetensors_writer_commit(eq_context *ctx, eq_safetensors_writer *writer);
 void eq_safetensors_writer_abort(eq_safetensors_writer *writer);

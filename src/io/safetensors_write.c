@@ -1,5 +1,6 @@
 #include "io/safetensors.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -100,6 +101,8 @@ eq_status eq_safetensors_writer_open(eq_context *ctx, const char *path, eq_named
     if (status == EQ_OK)
         status = write_header(ctx, &writer.file, header);
     free(header);
+    if (status == EQ_OK && (writer.start = ftello(writer.file.stream)) < 0)
+        status = eq_fail_system(ctx, "write", path, errno);
     if (status != EQ_OK) {
         eq_safetensors_writer_abort(&writer);
         return status;
@@ -114,6 +117,13 @@ eq_status eq_safetensors_writer_data(eq_context *ctx, eq_safetensors_writer *wri
         return eq_fail(ctx, EQ_BAD_USAGE, "%s: more data were given than its header announces", writer->file.path);
     writer->remaining -= size;
     return eq_file_writer_write(ctx, &writer->file, bytes, size);
+}
+
+eq_status eq_safetensors_writer_seek(eq_context *ctx, eq_safetensors_writer *writer, uint64_t offset)
+{
+    if (fseeko(writer->file.stream, writer->start + (off_t)offset, SEEK_SET) != 0)
+        return eq_fail_system(ctx, "write", writer->file.path, errno);
+    return EQ_OK;
 }
 
 eq_status eq_safetensors_writer_commit(eq_context *ctx, eq_safetensors_writer *writer)

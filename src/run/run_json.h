@@ -20,6 +20,7 @@ json_t *eq_run_identity_of(const json_t *run);
 
 typedef struct eq_run_record {
     const eq_pipeline *pipeline;
+    const eq_run_settings *settings;
     const eq_targets *targets;
     const eq_generation *generation;
     const json_t *identity;

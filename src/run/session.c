@@ -35,6 +35,7 @@ static void tell(const run_state *r, const char *doing)
 static eq_run_record record_of(const run_state *r)
 {
     return (eq_run_record){.pipeline = r->session->pipeline,
+                           .settings = &r->settings,
                            .targets = r->session->targets,
                            .generation = &r->result->generation,
                            .identity = r->identity,

@@ -122,16 +122,16 @@ eq_status eq_run_plan(eq_pipeline *pipeline, const eq_generate_options *options,
     return resolve_plan(pipeline, p, options, out);
 }
 
-static eq_status resolve_prompts(eq_pipeline *pipeline, const eq_generate_options *o, eq_run_settings *out)
+eq_status eq_run_prompts(eq_pipeline *pipeline, const eq_generate_options *o, eq_prompts *prompts, double *cfg)
 {
     if (o->cfg < 0 || !isfinite(o->cfg))
         return eq_fail(pipeline->ctx, EQ_BAD_USAGE,
                        "the scale of classifier-free guidance must be 1 (none) or more, not %g", o->cfg);
     if (o->cfg > 0 && !eq_model_prompted(&pipeline->model))
         return eq_fail(pipeline->ctx, EQ_BAD_USAGE, "%s takes no prompt, and so no --cfg", pipeline->model.folder);
-    EQ_TRY(eq_prompts_encode(pipeline, o, &out->prompts));
-    double cfg = o->cfg > 0 ? o->cfg : default_cfg;
-    out->cfg = out->prompts.count > 0 && cfg != 1 ? cfg : 0;
+    EQ_TRY(eq_prompts_encode(pipeline, o, prompts));
+    double scale = o->cfg > 0 ? o->cfg : default_cfg;
+    *cfg = prompts->count > 0 && scale != 1 ? scale : 0;
     return EQ_OK;
 }
 
@@ -151,7 +151,7 @@ eq_status eq_run_settings_resolve(eq_pipeline *pipeline, const eq_generate_optio
     EQ_TRY(resolve_plan(pipeline, p, o, &out->plan));
     eq_status status = resolve_guidance(ctx, p, o, targets, out->plan.steps, &out->guidance);
     if (status == EQ_OK)
-        status = resolve_prompts(pipeline, o, out);
+        status = eq_run_prompts(pipeline, o, &out->prompts, &out->cfg);
     if (status != EQ_OK) {
         eq_run_settings_free(out);
         return status;

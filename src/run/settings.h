@@ -20,6 +20,9 @@ typedef struct eq_run_settings {
 /* The sampling alone: steps, sampler, spacing and eta. Freed with eq_plan_free. */
 eq_status eq_run_plan(eq_pipeline *pipeline, const eq_generate_options *options, eq_plan *out);
 
+/* The prompts alone, and the scale of classifier-free guidance, 0 for none. Freed with eq_prompts_free. */
+eq_status eq_run_prompts(eq_pipeline *pipeline, const eq_generate_options *options, eq_prompts *prompts, double *cfg);
+
 /* EQ_BAD_USAGE names the option that is out of range. Freed with eq_run_settings_free; the options, the pipeline and
  * the targets must last as long. */
 eq_status eq_run_settings_resolve(eq_pipeline *pipeline, const eq_generate_options *options, const eq_targets *targets,

@@ -104,6 +104,22 @@ float eq_f16_to_f32(uint16_t value)
     return out;
 }
 
+/* Without branches, for vector units: the exponent is shifted into place as a float's and multiplied up, which also
+ * takes care of subnormals. */
+void eq_f16_row_to_f32(const uint16_t *from, size_t count, float *to)
+{
+    for (size_t i = 0; i < count; i++) {
+        uint32_t magnitude = (uint32_t)(from[i] & 0x7fffu) << 13, bits;
+        float value;
+        memcpy(&value, &magnitude, sizeof value);
+        value *= 0x1p112f;
+        memcpy(&bits, &value, sizeof bits);
+        bits |= magnitude >= 0x0f800000u ? 0x7f800000u : 0; /* infinity and NaN */
+        bits |= (uint32_t)(from[i] & 0x8000u) << 16;
+        memcpy(&to[i], &bits, sizeof bits);
+    }
+}
+
 uint16_t eq_f32_to_f16(float value)
 {
     uint32_t bits;

@@ -85,5 +85,7 @@ static inline uint16_t eq_f32_to_bf16(float value)
 
 float eq_f16_to_f32(uint16_t value);
 uint16_t eq_f32_to_f16(float value);
+/* The same of many; equal to the bit, but for the payload of NaN. */
+void eq_f16_row_to_f32(const uint16_t *from, size_t count, float *to);
 
 #endif

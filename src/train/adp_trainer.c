@@ -19,6 +19,12 @@ eq_adp_training eq_adp_training_defaults(void)
                              .seed = 1};
 }
 
+enum {
+    MAX_RESIDENT_BYTES = 192 << 20, /* of the store, in this process */
+    ROWS = 64,                      /* images that one pass of the sums takes before the next columns */
+    COLUMNS = 1024,
+};
+
 /* One attribute's training over all heads. */
 typedef struct adp_job {
     eq_context *ctx;
@@ -30,7 +36,9 @@ typedef struct adp_job {
     int64_t train_count, test_count;
     int64_t *by_class; /* the training images, class after class */
     int64_t class_start[EQ_ADP_CLASSES + 1];
-    float *mean, *inverse_std; /* [h_count] of the training part at the current timestep */
+    double *sum, *square, *class_sum; /* [h_count], [h_count], [classes, h_count] at the current timestep */
+    float *mean, *inverse_std;        /* [h_count] of the training part there */
+    size_t bytes_read;                /* of the store since it was last let go of */
     eq_params *params;
 } adp_job;
 
@@ -99,20 +107,57 @@ static const uint16_t *h_of(const adp_job *job, int t, int64_t image)
     return job->store->h + ((int64_t)t * job->store->images + image) * job->store->h_count;
 }
 
-/* Mean and spread of every number of h over the training images. */
-static void standardise(adp_job *job, int t)
+/* Counts what was read of the store, and lets go of it in time: stores are larger than the memory. */
+static void note_read(adp_job *job, int64_t rows)
 {
-    int64_t count = job->store->h_count;
-#pragma omp parallel for schedule(static)
-    for (int64_t k = 0; k < count; k++) {
-        double sum = 0, square = 0;
-        for (int64_t i = 0; i < job->train_count; i++) {
-            double value = eq_f16_to_f32(h_of(job, t, job->train[i])[k]);
-            sum += value;
-            square += value * value;
+    job->bytes_read += (size_t)(rows * job->store->h_count) * sizeof *job->store->h;
+    if (job->bytes_read < MAX_RESIDENT_BYTES)
+        return;
+    eq_h_store_release(job->store);
+    job->bytes_read = 0;
+}
+
+/* Adds columns [from, from + count) of the training images first..end - 1 to the sums. */
+static void add_columns(adp_job *job, int t, int64_t first, int64_t end, int64_t from, int64_t count)
+{
+    float value[COLUMNS];
+    double *sum = job->sum + from, *square = job->square + from;
+    for (int64_t i = first; i < end; i++) {
+        int64_t image = job->train[i];
+        double *class_sum = job->class_sum + job->labels[image] * job->store->h_count + from;
+        eq_f16_row_to_f32(h_of(job, t, image) + from, (size_t)count, value);
+        for (int64_t k = 0; k < count; k++) {
+            double v = value[k];
+            sum[k] += v;
+            square[k] += v * v;
+            class_sum[k] += v;
         }
-        double mean = sum / (double)job->train_count;
-        double variance = square / (double)job->train_count - mean * mean;
+    }
+}
+
+/* One pass over the training images, in their order, some rows at a time. */
+static void sum_images(adp_job *job, int t)
+{
+    int64_t count = job->store->h_count, rows = ROWS;
+    memset(job->sum, 0, (size_t)count * sizeof *job->sum);
+    memset(job->square, 0, (size_t)count * sizeof *job->square);
+    memset(job->class_sum, 0, (size_t)(job->adp->attribute.classes * count) * sizeof *job->class_sum);
+    for (int64_t first = 0; first < job->train_count; first += rows) {
+        int64_t end = first + rows < job->train_count ? first + rows : job->train_count;
+#pragma omp parallel for schedule(static)
+        for (int64_t k = 0; k < count; k += COLUMNS)
+            add_columns(job, t, first, end, k, count - k < COLUMNS ? count - k : COLUMNS);
+        note_read(job, end - first);
+    }
+}
+
+/* Mean and spread of every number of h over the training images. */
+static void standardise(adp_job *job)
+{
+#pragma omp parallel for schedule(static)
+    for (int64_t k = 0; k < job->store->h_count; k++) {
+        double mean = job->sum[k] / (double)job->train_count;
+        double variance = job->square[k] / (double)job->train_count - mean * mean;
         job->mean[k] = (float)mean;
         job->inverse_std[k] = (float)(1.0 / sqrt(variance > 1e-8 ? variance : 1e-8));
     }
@@ -128,10 +173,7 @@ static void find_directions(adp_job *job, int t)
     for (int64_t k = 0; k < count; k++) {
         double middle = 0;
         for (int c = 0; c < classes; c++) {
-            double sum = 0;
-            for (int64_t i = job->class_start[c]; i < job->class_start[c + 1]; i++)
-                sum += eq_f16_to_f32(h_of(job, t, job->by_class[i])[k]);
-            double mean = sum / (double)(job->class_start[c + 1] - job->class_start[c]);
+            double mean = job->class_sum[c * count + k] / (double)(job->class_start[c + 1] - job->class_start[c]);
             direction[c * count + k] = (float)mean;
             middle += mean / classes;
         }
@@ -143,9 +185,9 @@ static void find_directions(adp_job *job, int t)
 /* x: [h_count] standardised */
 static void load_row(const adp_job *job, int t, int64_t image, float *x)
 {
-    const uint16_t *h = h_of(job, t, image);
+    eq_f16_row_to_f32(h_of(job, t, image), (size_t)job->store->h_count, x);
     for (int64_t k = 0; k < job->store->h_count; k++)
-        x[k] = (eq_f16_to_f32(h[k]) - job->mean[k]) * job->inverse_std[k];
+        x[k] = (x[k] - job->mean[k]) * job->inverse_std[k];
 }
 
 /* x [n, h_count] -> logits [n, classes] */
@@ -199,6 +241,7 @@ static eq_status run_updates(adp_job *job, int t, eq_trainer *trainer, float *x,
             load_row(job, t, image, x + i * job->store->h_count);
             labels[i] = job->labels[image];
         }
+        note_read(job, batch);
         double loss, norm;
         EQ_TRY(eq_trainer_step(trainer, &loss, &norm));
     }
@@ -267,9 +310,8 @@ static eq_status held_out_logits(adp_job *job, int t, float *logits)
     bool complete = h && work;
     for (int64_t i = 0; complete && i < job->test_count; i++) {
         float *p = logits + i * adp->attribute.classes;
-        const uint16_t *from = h_of(job, t, job->test[i]);
-        for (int64_t k = 0; k < adp->h_count; k++)
-            h[k] = eq_f16_to_f32(from[k]);
+        eq_f16_row_to_f32(h_of(job, t, job->test[i]), (size_t)adp->h_count, h);
+        note_read(job, 1);
         eq_adp_predict(adp, t, 1.0, h, 1, p, work);
         for (int k = 0; k < adp->attribute.classes; k++)
             p[k] = logf(p[k] > 1e-30f ? p[k] : 1e-30f);
@@ -366,7 +408,8 @@ static eq_status train_heads(adp_job *job, eq_adp_progress_fn progress, void *us
     EQ_TRY(split_images(job));
     EQ_TRY(declare_head(job));
     for (int t = 0; t < job->store->timesteps; t++) {
-        standardise(job, t);
+        sum_images(job, t);
+        standardise(job);
         find_directions(job, t);
         EQ_TRY(fit_head(job, t));
         store_head(job, t);
@@ -412,18 +455,25 @@ eq_status eq_adp_train(eq_context *ctx, const eq_adp_training *training, const e
     EQ_TRY(check_training(ctx, training, attribute, labels, store->images));
     EQ_TRY(eq_adp_new(ctx, attribute, store->timesteps, store->h_shape, training->hidden, out));
     adp_job job = {.ctx = ctx, .training = training, .store = store, .labels = labels, .adp = out};
-    job.mean = malloc((size_t)store->h_count * sizeof *job.mean);
-    job.inverse_std = malloc((size_t)store->h_count * sizeof *job.inverse_std);
+    size_t count = (size_t)store->h_count;
+    job.sum = malloc(count * sizeof *job.sum);
+    job.square = malloc(count * sizeof *job.square);
+    job.class_sum = malloc((size_t)attribute->classes * count * sizeof *job.class_sum);
+    job.mean = malloc(count * sizeof *job.mean);
+    job.inverse_std = malloc(count * sizeof *job.inverse_std);
     out->accuracy = calloc((size_t)store->timesteps, sizeof *out->accuracy);
     out->direction = calloc((size_t)(store->timesteps * attribute->classes * store->h_count), sizeof *out->direction);
     eq_status status = EQ_OK;
-    if (!job.mean || !job.inverse_std || !out->accuracy || !out->direction)
+    if (!job.sum || !job.square || !job.class_sum || !job.mean || !job.inverse_std || !out->accuracy || !out->direction)
         status = eq_fail_memory(ctx, "heads");
     if (status == EQ_OK)
         status = train_heads(&job, progress, user);
     free(job.train);
     free(job.test);
     free(job.by_class);
+    free(job.sum);
+    free(job.square);
+    free(job.class_sum);
     free(job.mean);
     free(job.inverse_std);
     eq_params_free(job.params);

@@ -29,12 +29,14 @@ static eq_status read_image(eq_context *ctx, const char *folder, const char *nam
     return status;
 }
 
-static eq_status read_all(eq_context *ctx, const char *folder, bool strict, eq_names *names, eq_dataset *data)
+/* Up to `most` readable ones. scratch: [size, size, 3], where pixels are not kept */
+static eq_status read_all(eq_context *ctx, const char *folder, bool strict, int64_t most, eq_names *names,
+                          uint8_t *scratch, eq_dataset *data)
 {
-    for (size_t i = 0; i < names->count; i++) {
+    for (size_t i = 0; i < names->count && data->count < most; i++) {
         if (eq_cancelled(ctx))
             return eq_fail(ctx, EQ_CANCELLED, "cancelled");
-        uint8_t *pixels = data->pixels + data->count * pixels_of(data->size);
+        uint8_t *pixels = data->pixels ? data->pixels + data->count * pixels_of(data->size) : scratch;
         eq_status status = read_image(ctx, folder, names->name[i], data->size, pixels);
         if (status == EQ_BAD_INPUT && !strict) {
             eq_log(ctx, EQ_LOG_WARNING, "skipped: %s", eq_last_error(ctx));
@@ -50,22 +52,48 @@ static eq_status read_all(eq_context *ctx, const char *folder, bool strict, eq_n
     return EQ_OK;
 }
 
-eq_status eq_dataset_open(eq_context *ctx, const char *folder, int size, bool strict, eq_dataset *out)
+static eq_status open_dataset(eq_context *ctx, const char *folder, int size, bool strict, int64_t most, bool keep,
+                              eq_dataset *out)
 {
     *out = (eq_dataset){.size = size};
     eq_names names = {0};
     EQ_TRY(eq_list_images(ctx, folder, true, &names));
     eq_status status = EQ_OK;
-    out->pixels = malloc(names.count * (size_t)pixels_of(size) + 1);
+    uint8_t *pixels = malloc((keep ? names.count : 1) * (size_t)pixels_of(size) + 1);
+    out->pixels = keep ? pixels : NULL;
     out->names = calloc(names.count + 1, sizeof *out->names);
-    if (out->pixels && out->names)
-        status = read_all(ctx, folder, strict, &names, out);
+    if (pixels && out->names)
+        status = read_all(ctx, folder, strict, most, &names, pixels, out);
     else
         status = eq_fail_memory(ctx, "the training images");
     eq_names_free(&names);
+    if (!keep)
+        free(pixels);
     if (status != EQ_OK)
         eq_dataset_close(out);
     return status;
+}
+
+eq_status eq_dataset_open(eq_context *ctx, const char *folder, int size, bool strict, eq_dataset *out)
+{
+    return open_dataset(ctx, folder, size, strict, INT64_MAX, true, out);
+}
+
+eq_status eq_dataset_list(eq_context *ctx, const char *folder, int size, bool strict, int64_t most, eq_dataset *out)
+{
+    return open_dataset(ctx, folder, size, strict, most, false, out);
+}
+
+eq_status eq_dataset_load(eq_context *ctx, const eq_dataset *dataset, const char *folder, int64_t first, int64_t n,
+                          uint8_t *pixels)
+{
+    for (int64_t i = 0; i < n; i++) {
+        if (eq_cancelled(ctx))
+            return eq_fail(ctx, EQ_CANCELLED, "cancelled");
+        EQ_TRY(
+            read_image(ctx, folder, dataset->names[first + i], dataset->size, pixels + i * pixels_of(dataset->size)));
+    }
+    return EQ_OK;
 }
 
 void eq_dataset_close(eq_dataset *dataset)

@@ -9,7 +9,7 @@
 typedef struct eq_dataset {
     int64_t count;
     int size;
-    uint8_t *pixels;
+    uint8_t *pixels; /* NULL: names alone */
     char **names;
     int64_t skipped; /* unreadable files, each logged as a warning */
 } eq_dataset;
@@ -17,6 +17,11 @@ typedef struct eq_dataset {
 /* Reads every PNG, JPEG and WebP below `folder`, sorted by name, cropped and scaled to size x size. strict: the first
  * unreadable file is an error, otherwise it is skipped. An empty result is an error. */
 eq_status eq_dataset_open(eq_context *ctx, const char *folder, int size, bool strict, eq_dataset *out);
+/* The same for more images than fit in memory: reads each, keeps the names of the first `most` readable ones alone. */
+eq_status eq_dataset_list(eq_context *ctx, const char *folder, int size, bool strict, int64_t most, eq_dataset *out);
+/* Reads images first..first + n - 1 again. pixels: [n, size, size, 3] out. */
+eq_status eq_dataset_load(eq_context *ctx, const eq_dataset *dataset, const char *folder, int64_t first, int64_t n,
+                          uint8_t *pixels);
 void eq_dataset_close(eq_dataset *dataset);
 
 /* image: [size, size, 3] in [-1, 1], mirrored if `flip`. */

@@ -2,6 +2,9 @@
 
 #include <jansson.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
 
 #include "io/json.h"
 
@@ -16,11 +19,29 @@ static char *array_text(const int64_t *values, int count)
     return text;
 }
 
+/* A disk that is full after a day of sampling would be a pity. */
+static eq_status check_room(const eq_h_writer *writer)
+{
+    static const double GB = 1e9;
+    struct statvfs disk;
+    double need = (double)writer->timesteps * (double)writer->images * (double)writer->h_count * sizeof(uint16_t);
+    if (fstatvfs(fileno(writer->file.file.stream), &disk) != 0)
+        return EQ_OK; /* not known: writing will tell */
+    double room = (double)disk.f_bavail * (double)disk.f_frsize;
+    if (need <= room)
+        return EQ_OK;
+    return eq_fail(writer->ctx, EQ_IO_ERROR,
+                   "%s: the h-vectors of %lld images at %d timesteps take %.1f GB, and %.1f GB are free there; record "
+                   "fewer images or timesteps, or put them on another disk",
+                   writer->file.file.path, (long long)writer->images, writer->timesteps, need / GB, room / GB);
+}
+
 eq_status eq_h_writer_open(eq_context *ctx, const char *path, const int64_t *timesteps, const int *steps, int count,
                            int64_t images, eq_shape h_shape, const char *model_hash, eq_h_writer *out)
 {
     int64_t h_count = eq_shape_count(&h_shape);
     *out = (eq_h_writer){.ctx = ctx, .timesteps = count, .images = images, .h_count = h_count, .step_of = steps};
+    eq_h_writer_begin(out, 0, images);
     out->row = malloc((size_t)h_count * sizeof *out->row);
     char *times = array_text(timesteps, count), *shape = array_text(h_shape.dim, h_shape.rank);
     eq_status status = EQ_OK;
@@ -29,6 +50,8 @@ eq_status eq_h_writer_open(eq_context *ctx, const char *path, const int64_t *tim
             {"format", "equipoise h-vectors"}, {"timesteps", times}, {"h_shape", shape}, {"model", model_hash}};
         eq_named_tensor tensor = {"h", {EQ_F16, eq_shape_of(count, images, h_count), NULL}};
         status = eq_safetensors_writer_open(ctx, path, &tensor, 1, metadata, 4, &out->file);
+        if (status == EQ_OK)
+            status = check_room(out);
     } else {
         status = eq_fail_memory(ctx, "the h-vector file");
     }
@@ -39,9 +62,19 @@ eq_status eq_h_writer_open(eq_context *ctx, const char *path, const int64_t *tim
     return status;
 }
 
+void eq_h_writer_begin(eq_h_writer *writer, int64_t first, int64_t n)
+{
+    writer->first = first;
+    writer->group = n;
+    writer->written = 0;
+}
+
 eq_status eq_h_writer_add(eq_h_writer *writer, const float *h)
 {
-    for (int64_t i = 0; i < writer->images; i++) {
+    uint64_t rows = (uint64_t)(writer->written * writer->images + writer->first);
+    EQ_TRY(
+        eq_safetensors_writer_seek(writer->ctx, &writer->file, rows * (uint64_t)writer->h_count * sizeof *writer->row));
+    for (int64_t i = 0; i < writer->group; i++) {
         for (int64_t k = 0; k < writer->h_count; k++)
             writer->row[k] = eq_f32_to_f16(h[i * writer->h_count + k]);
         EQ_TRY(eq_safetensors_writer_data(writer->ctx, &writer->file, writer->row,
@@ -138,8 +171,10 @@ static eq_status read_store(eq_context *ctx, eq_h_store *store)
 eq_status eq_h_store_open(eq_context *ctx, const char *path, eq_h_store *out)
 {
     *out = (eq_h_store){0};
-    EQ_TRY(eq_tensor_file_open(ctx, path, &out->file));
-    eq_status status = read_store(ctx, out);
+    EQ_TRY(eq_mapping_open(ctx, path, &out->mapping));
+    eq_status status = eq_safetensors_from_memory(ctx, out->mapping.bytes, out->mapping.size, path, &out->file);
+    if (status == EQ_OK)
+        status = read_store(ctx, out);
     if (status != EQ_OK)
         eq_h_store_close(out);
     return status;
@@ -148,6 +183,14 @@ eq_status eq_h_store_open(eq_context *ctx, const char *path, eq_h_store *out)
 void eq_h_store_close(eq_h_store *store)
 {
     eq_tensor_file_close(&store->file);
+    eq_mapping_close(&store->mapping);
     free(store->timestep);
     *store = (eq_h_store){0};
+}
+
+void eq_h_store_release(const eq_h_store *store)
+{
+    /* Pages of a file that was not written to come back from it; advice that is not taken does no harm. */
+    if (store->mapping.bytes)
+        madvise((void *)store->mapping.bytes, store->mapping.size, MADV_DONTNEED);
 }

@@ -24,7 +24,9 @@ static void every_half(void **state)
 {
     for (uint32_t bits = 0; bits < 65536; bits++) {
         double expected = half_value((uint16_t)bits);
-        float found = eq_f16_to_f32((uint16_t)bits);
+        float found = eq_f16_to_f32((uint16_t)bits), in_row;
+        eq_f16_row_to_f32(&(uint16_t){(uint16_t)bits}, 1, &in_row);
+        assert_true(isnan(expected) ? isnan(in_row) : memcmp(&in_row, &found, sizeof found) == 0);
         if (isnan(expected)) {
             assert_true(isnan(found));
             assert_true(isnan(eq_f16_to_f32(eq_f32_to_f16(found))));
