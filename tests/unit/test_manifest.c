@@ -44,6 +44,7 @@ static eq_manifest_entry entry_of(int64_t index)
                                .index = index,
                                .batch = index / 2,
                                .guided = index % 2 == 0,
+                               .prompt = index % 2 == 0 ? NULL : "a portrait, \"smiling\"",
                                .target_count = 2,
                                .targets = targets,
                                .prediction_count = 1,
@@ -76,6 +77,10 @@ static void entries_round_trip(void **state)
         assert_true(entry->seed == INT64_MAX);
         assert_int_equal(entry->batch, i / 2);
         assert_int_equal(entry->guided, i % 2 == 0);
+        if (i % 2 == 0)
+            assert_null(entry->prompt);
+        else
+            assert_string_equal(entry->prompt, "a portrait, \"smiling\"");
         assert_int_equal(entry->target_count, 2);
         assert_string_equal(entry->targets[0].target, "gender");
         assert_string_equal(entry->targets[0].cell, "male");
@@ -166,6 +171,8 @@ static void faults_name_the_line(void **state)
         {"{\"file\":3}\n", "\"file\" should be a string, found 3"},
         {"{\"file\":\"a\"}\n", "\"seed\" is missing"},
         {"{\"file\":\"a\",\"seed\":1,\"index\":-1}\n", "\"index\" should be an integer from 0"},
+        {"{\"file\":\"a\",\"seed\":1,\"index\":1,\"batch\":0,\"guided\":true,\"prompt\":1}\n",
+         "\"prompt\" should be a string"},
         {"{\"file\":\"a\",\"seed\":1,\"index\":1,\"batch\":0,\"guided\":1}\n", "\"guided\" should be true or false"},
         {"{\"file\":\"a\",\"seed\":1,\"index\":1,\"batch\":0,\"guided\":true,\"target_class\":{\"g\":1}}\n",
          "\"g\" should be a string"},

@@ -340,10 +340,13 @@ static eq_status run_all(eq_adp_run *r)
 static eq_status run(const eq_invocation *call)
 {
     eq_adp_run r = {.call = call, .s = call->settings};
+    bool fresh = !eq_path_exists(r.s->out);
     eq_status status = run_all(&r);
     eq_h_store_close(&r.store);
     if (r.h_path && !r.s->h_file)
         unlink(r.h_path);
+    if (status != EQ_OK && fresh)
+        rmdir(r.s->out); /* where nothing came of it */
     eq_dataset_close(&r.data);
     eq_classifier_close(r.classifier);
     eq_class_prompts_free(&r.prompts);
