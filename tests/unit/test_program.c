@@ -321,6 +321,7 @@ static void timings_name_the_kernels(void **state)
         assert_true(rows[i].seconds >= 0);
     }
     assert_true(rows[0].flops == 3 * 2.0 * 2 * 6 * 6 * 8 * 3 * 3 * 3);
+    assert_true(rows[0].bytes == 3 * 4.0 * (2 * 6 * 6 * 3 + 8 * 3 * 3 * 3 + 8 + 2 * 6 * 6 * 8));
     assert_int_equal(eq_program_timings(program, rows, 2), 2);
     eq_program_free(program);
     eq_context_free(ctx);
