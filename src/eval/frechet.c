@@ -8,7 +8,7 @@
 #include <cblas.h>
 #include <lapacke.h>
 
-enum { CHUNK = 256 };
+enum { CHUNK = 256, PANEL = 64 };
 
 eq_status eq_moments_new(eq_context *ctx, int d, eq_moments *out)
 {
@@ -37,6 +37,24 @@ void eq_moments_free(eq_moments *moments)
     *moments = (eq_moments){0};
 }
 
+/* Adds rows^T rows to the lower triangle of the scatter; rows: [n, d]. In panels of the scatter's rows, as the
+ * reference BLAS has one thread only; who computes a panel does not change it. */
+static void add_products(eq_moments *m, int n)
+{
+    int panels = (m->d + PANEL - 1) / PANEL;
+#pragma omp parallel for schedule(dynamic) if (panels > 1)
+    for (int i = 0; i < panels; i++) {
+        int first = (panels - 1 - i) * PANEL; /* the longest panels first */
+        int height = m->d - first < PANEL ? m->d - first : PANEL;
+        const double *rows = m->rows + first;
+        double *panel = m->scatter + (size_t)first * (size_t)m->d;
+        if (first > 0)
+            cblas_dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, height, first, n, 1, rows, m->d, m->rows, m->d, 1,
+                        panel, m->d);
+        cblas_dsyrk(CblasRowMajor, CblasLower, CblasTrans, height, n, 1, rows, m->d, 1, panel + first, m->d);
+    }
+}
+
 /* features: [n, d], 1 <= n <= CHUNK, finite. */
 static void add_chunk(eq_moments *m, const float *features, int n)
 {
@@ -57,7 +75,7 @@ static void add_chunk(eq_moments *m, const float *features, int n)
         m->mean[j] += step * (n / total);
         extra[j] = step * weight;
     }
-    cblas_dsyrk(CblasRowMajor, CblasLower, CblasTrans, m->d, n + 1, 1, m->rows, m->d, 1, m->scatter, m->d);
+    add_products(m, n + 1);
     m->n += n;
 }
 
@@ -76,27 +94,35 @@ eq_status eq_moments_add(eq_context *ctx, eq_moments *moments, const float *feat
     return EQ_OK;
 }
 
-/* The covariance as F^T F: factor [rank, d] holds the eigenvectors, each times the root of its eigenvalue, those that
- * are rounding left out. Allocated; the caller frees it. */
-static eq_status factor_covariance(eq_context *ctx, const eq_moments *m, double **factor, int *rank, double *trace)
+/* A covariance as F^T F: the eigenvectors, each times the root of its eigenvalue, those that are rounding left out. */
+typedef struct factor {
+    double *rows; /* [rank, d] owned */
+    int rank;
+    double trace; /* of the covariance */
+    eq_status status;
+} factor;
+
+/* Leaves messages to the caller: both sets' factors are computed at the same time. */
+static void factor_covariance(const eq_moments *m, factor *out)
 {
     size_t d = (size_t)m->d;
     double *vectors = malloc(d * d * sizeof(double)), *values = malloc(d * sizeof(double));
     if (vectors == NULL || values == NULL) {
         free(vectors);
         free(values);
-        return eq_fail_memory(ctx, "the Frechet distance");
+        out->status = EQ_NO_MEMORY;
+        return;
     }
-    *trace = 0;
+    out->rows = vectors;
     for (size_t i = 0; i < d * d; i++)
         vectors[i] = m->scatter[i] / (double)(m->n - 1);
     for (size_t i = 0; i < d; i++)
-        *trace += vectors[i * d + i];
+        out->trace += vectors[i * d + i];
     /* The lower triangle by rows is the upper one by columns; the eigenvectors come out as rows. */
     if (LAPACKE_dsyevd(LAPACK_COL_MAJOR, 'V', 'U', m->d, vectors, m->d, values) != 0) {
-        free(vectors);
         free(values);
-        return eq_fail(ctx, EQ_FAILED, "the eigenvalues of a covariance matrix did not converge");
+        out->status = EQ_FAILED;
+        return;
     }
     size_t first = 0; /* eigenvalues ascend */
     while (first < d && !(values[first] > DBL_EPSILON * (double)d * values[d - 1]))
@@ -105,8 +131,22 @@ static eq_status factor_covariance(eq_context *ctx, const eq_moments *m, double 
         for (size_t j = 0; j < d; j++)
             vectors[(i - first) * d + j] = vectors[i * d + j] * sqrt(values[i]);
     free(values);
-    *factor = vectors;
-    *rank = (int)(d - first);
+    out->rank = (int)(d - first);
+    out->status = EQ_OK;
+}
+
+/* factors: [2] */
+static eq_status factor_both(eq_context *ctx, const eq_moments *a, const eq_moments *b, factor *factors)
+{
+#pragma omp parallel for schedule(static, 1)
+    for (int i = 0; i < 2; i++)
+        factor_covariance(i == 0 ? a : b, &factors[i]);
+    for (int i = 0; i < 2; i++) {
+        if (factors[i].status == EQ_NO_MEMORY)
+            return eq_fail_memory(ctx, "the Frechet distance");
+        if (factors[i].status != EQ_OK)
+            return eq_fail(ctx, EQ_FAILED, "the eigenvalues of a covariance matrix did not converge");
+    }
     return EQ_OK;
 }
 
@@ -146,17 +186,18 @@ eq_status eq_frechet_distance(eq_context *ctx, const eq_moments *a, const eq_mom
     if (a->n < 2 || b->n < 2)
         return eq_fail(ctx, EQ_BAD_USAGE, "Frechet distance between sets of %lld and %lld; each needs at least 2",
                        (long long)a->n, (long long)b->n);
-    double *factor_a = NULL, *factor_b = NULL, trace_a, trace_b, root, means = 0;
-    int rank_a, rank_b;
+    factor factors[2] = {{0}, {0}};
+    double root, means = 0;
     eq_status status;
-    EQ_TRY_GOTO(status, factor_covariance(ctx, a, &factor_a, &rank_a, &trace_a), done);
-    EQ_TRY_GOTO(status, factor_covariance(ctx, b, &factor_b, &rank_b, &trace_b), done);
-    EQ_TRY_GOTO(status, trace_of_root(ctx, factor_a, rank_a, factor_b, rank_b, a->d, &root), done);
+    EQ_TRY_GOTO(status, factor_both(ctx, a, b, factors), done);
+    EQ_TRY_GOTO(status,
+                trace_of_root(ctx, factors[0].rows, factors[0].rank, factors[1].rows, factors[1].rank, a->d, &root),
+                done);
     for (int i = 0; i < a->d; i++)
         means += (a->mean[i] - b->mean[i]) * (a->mean[i] - b->mean[i]);
-    *distance = fmax(means + trace_a + trace_b - 2 * root, 0);
+    *distance = fmax(means + factors[0].trace + factors[1].trace - 2 * root, 0);
 done:
-    free(factor_a);
-    free(factor_b);
+    free(factors[0].rows);
+    free(factors[1].rows);
     return status;
 }

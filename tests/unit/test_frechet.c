@@ -141,7 +141,7 @@ static void rank_deficient_covariances(void **state)
 static void pieces_add_up(void **state)
 {
     /* Far from the origin, where sums of squares would cancel. */
-    enum { N = 1000, D = 7 };
+    enum { N = 1000, D = 130 }; /* more than two panels of the scatter matrix */
     static float x[N * D];
     eq_rng rng = eq_rng_make(44, 0, 0);
     eq_rng_normals(&rng, x, N * D);
