@@ -21,8 +21,8 @@ typedef struct eq_adp {
                                classes */
     float *weight2, *bias2; /* [heads, classes, hidden], [heads, classes]; NULL when linear */
     float *accuracy;        /* [heads] on held-out images, NaN where there were none; NULL when not known */
-    float *direction; /* [heads, classes, h_count] mean h of each class less the mean of those means, in training; NULL
-                         when not known */
+    float *direction;   /* [heads, classes, h_count] mean h of each class less the mean of those means, in training, of
+                           one   length at all timesteps; NULL when not known */
     double temperature; /* tau */
     double strength;    /* what this attribute multiplies strengths by, found by calibration; 0: not known, as 1 */
     char model_hash[EQ_ADP_HASH]; /* of the model whose h it reads; "" when not known (imported heads) */

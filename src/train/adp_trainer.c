@@ -6,6 +6,7 @@
 
 #include "base/rng.h"
 #include "models/layers.h"
+#include "train/class_directions.h"
 #include "train/trainer.h"
 
 eq_adp_training eq_adp_training_defaults(void)
@@ -482,6 +483,7 @@ eq_status eq_adp_train(eq_context *ctx, const eq_adp_training *training, const e
         return status;
     }
     sort_heads(out, store->timestep);
+    eq_class_directions_clean(out);
     out->temperature = 1; /* calibrated */
     snprintf(out->model_hash, sizeof out->model_hash, "%s", store->model_hash);
     return EQ_OK;

@@ -15,7 +15,7 @@ typedef struct eq_diffusion_training {
     bool flip; /* mirror half of the visits */
     uint64_t seed;
     const eq_params *initial; /* of the same network, to start from; NULL: fresh ones from the seed. Not owned */
-    eq_dtype dtype; /* of activations; parameters and their updates are float32 */
+    eq_dtype dtype;           /* of activations; parameters and their updates are float32 */
 } eq_diffusion_training;
 
 typedef struct eq_diffusion_trainer {

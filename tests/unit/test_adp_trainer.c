@@ -232,14 +232,14 @@ static void check_learning(const char *folder, int hidden)
     }
     /* Which head belongs to which timestep: on all images, with h as it is stored, unscaled. */
     float p[2], h[COUNT], work[64];
+    double first_length = 0;
     for (int head = 0; head < TIMESTEPS; head++) {
         int right = 0, known = 0;
-        double loss = 0, sum[2][COUNT] = {{0}}, count[2] = {0}, square[COUNT] = {0};
+        double loss = 0, sum[2][COUNT] = {{0}}, count[2] = {0};
         for (int i = 0; i < IMAGES; i++) {
             for (int k = 0; k < COUNT; k++) {
                 h[k] = eq_f16_to_f32(store.h[((TIMESTEPS - 1 - head) * IMAGES + i) * COUNT + k]);
                 sum[labels[i] == 1][k] += labels[i] >= 0 ? h[k] : 0;
-                square[k] += (double)h[k] * h[k] / IMAGES;
             }
             count[labels[i] == 1] += labels[i] >= 0;
             eq_adp_predict(&adp, head, 0, h, 1, p, work);
@@ -249,12 +249,20 @@ static void check_learning(const char *folder, int hidden)
         }
         assert_true(right > 0.95 * known);
         assert_true(loss < 0.1 * known); /* calibrated at its own temperature */
+        /* Along the difference of the means, of all images; the head saw the training part. */
+        const float *direction = adp.direction + 2 * head * COUNT;
+        double along = 0, apart = 0, length = 0;
         for (int k = 0; k < COUNT; k++) {
-            double apart = sum[1][k] / count[1] - sum[0][k] / count[0]; /* all images; the head saw the training part */
-            const float *direction = adp.direction + 2 * head * COUNT;
-            assert_near((double)direction[COUNT + k] - direction[k], apart, 0.2 * sqrt(square[k]));
+            double difference = sum[1][k] / count[1] - sum[0][k] / count[0], d = direction[COUNT + k] - direction[k];
+            along += difference * d;
+            apart += difference * difference;
+            length += d * d;
             assert_near((double)direction[COUNT + k] + direction[k], 0, 1e-4);
         }
+        assert_true(along > 0.98 * sqrt(apart * length));
+        if (head == 0)
+            first_length = length;
+        assert_near(length, first_length, 1e-3 * first_length);
     }
     eq_adp_free(&adp);
     eq_h_store_close(&store);
