@@ -29,11 +29,10 @@ classifier evaluator convnet evaluator-train 2
 "$tool" train diffusion --images "$work/train/images" --init "$work/first" --out "$work/unet" --weighting min-snr \
     --steps 4800 --batch 32 --learning-rate 5e-4 --warmup 100 --ema 0.999 --dtype bf16 --weights bf16 --seed 8 --resume
 
-# Inversions of the classifier's balanced portraits, with its answers as labels: in a biased set, the directions of
+# On the classifier's balanced portraits, noised, with its answers as labels: in a biased set, the directions of
 # attributes that go together cannot be told apart.
-"$tool" train adp --model "$work/unet" --classifier "$work/classifier" --from inversion \
-    --images "$work/classifier-train/images" --count 3000 --steps 25 --every 2 --dtype bf16 --seed 21 \
-    --out "$work/unet/adp"
+"$tool" train adp --model "$work/unet" --classifier "$work/classifier" --from noise \
+    --images "$work/classifier-train/images" --count 2400 --every 4 --dtype bf16 --seed 21 --out "$work/unet/adp"
 
 model=$work/portraits
 mkdir -p "$model/classifier" "$model/evaluator" "$model/adp"
@@ -43,6 +42,7 @@ cp "$work/classifier/classifier."* "$model/classifier/"
 cp "$work/evaluator/classifier."* "$model/evaluator/"
 for target in gender=female:0.5,male:0.5 skin=light:1/3,medium:1/3,dark:1/3 age=young:0.5,older:0.5 \
     glasses=no:0.5,yes:0.5; do # stores each attribute's factor
-    "$tool" generate --model "$model" --count 64 --target "$target" --strength auto --out "$work/calibration-$target"
+    "$tool" generate --model "$model" --count 1 --steps 25 --dtype bf16 --target "$target" --strength auto \
+        --out "$work/calibration/${target%%=*}"
 done
 echo "the model is in $model"

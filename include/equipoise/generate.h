@@ -43,7 +43,7 @@ typedef struct eq_generate_options {
     const char *method;  /* "none", "distribution", "sample", "assign" ["distribution"; "none" without targets] */
     const char *loss;    /* "chi2", "kl", "l2" ["chi2"] */
     const char *preset;  /* "p2" or "sd": the published settings; what is set here overrides them */
-    double strength;     /* of guidance, multiplied by what calibration stored with each predictor [6 to 8, by the
+    double strength;     /* of guidance, multiplied by what calibration stored with each predictor [2 to 8, by the
                             method; 1 in presets] */
     double temperature;  /* [the predictor's] */
     int guide_first, guide_last; /* guided steps, from 1; [all] */

@@ -47,6 +47,6 @@ const eq_method eq_method_assign = {
     .name = "assign",
     .summary = "give each image the class it is closest to under exact quotas, draw only those not there",
     .step = assign_step,
-    .default_strength = 6,
+    .default_strength = 2,
     .normalised = true,
 };

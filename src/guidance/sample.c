@@ -50,6 +50,6 @@ const eq_method eq_method_sample = {
     .name = "sample",
     .summary = "draw each image to a class dealt to it in the target's proportions",
     .step = sample_step,
-    .default_strength = 6,
+    .default_strength = 2,
     .normalised = true,
 };
