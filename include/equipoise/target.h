@@ -37,7 +37,8 @@ typedef struct eq_target {
 
 /* Parses the form of the command line, "gender=female:0.5,male:0.5" or
  * "gender*glasses=female/yes:0.25,female/no:0.25,male/yes:0.25,male/no:0.25". Spaces around names and numbers are
- * ignored; probabilities are decimal numbers or fractions ("1/3"). Names with '=' or ',' in them can be given in a file only (see eq_targets_read).
+ * ignored; probabilities are decimal numbers or fractions ("1/3"). Names with '=' or ',' in them can be given in a file
+ * only (see eq_targets_read).
  *
  * known: [known_count] the attributes there are. Probabilities must add up to 1 within 0.001 and are then normalised;
  * classes left out get 0, which is accepted only where the others already add up to 1.

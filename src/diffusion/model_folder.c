@@ -28,8 +28,8 @@ static eq_status open_weights(eq_context *ctx, const char *folder, const char *p
         if (there)
             return status;
     }
-    return eq_fail(ctx, EQ_BAD_INPUT, "%s/%s/%s: no such file, nor an index of shards or a .bin in its place", folder, part,
-                   weights_names[0]);
+    return eq_fail(ctx, EQ_BAD_INPUT, "%s/%s/%s: no such file, nor an index of shards or a .bin in its place", folder,
+                   part, weights_names[0]);
 }
 
 /* The text encoder decides how many tokens the U-Net attends to. */

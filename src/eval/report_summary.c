@@ -332,7 +332,8 @@ static void caution_ambiguity(eq_report *report)
     for (int i = 0, written = 0; i < run->attribute_count; i++) {
         const eq_report_attribute *a = &run->attributes[i];
         if (a->ambiguity.value > 0)
-            eq_html_format(html, written++ > 0 ? ", %.1f%% for %s" : "%.1f%% for %s", 100 * a->ambiguity.value, a->name);
+            eq_html_format(html, written++ > 0 ? ", %.1f%% for %s" : "%.1f%% for %s", 100 * a->ambiguity.value,
+                           a->name);
     }
     eq_html_raw(html, ".</li>\n");
 }
