@@ -244,6 +244,13 @@ eq_status eq_mapping_open(eq_context *ctx, const char *path, eq_mapping *out)
     return status;
 }
 
+void eq_mapping_unload(const eq_mapping *mapping)
+{
+    /* Pages that were not written to come back from the file; advice that is not taken does no harm. */
+    if (mapping->bytes)
+        madvise((void *)mapping->bytes, mapping->size, MADV_DONTNEED);
+}
+
 void eq_mapping_close(eq_mapping *mapping)
 {
     if (mapping && mapping->bytes)

@@ -41,6 +41,8 @@ typedef struct eq_mapping {
 
 eq_status eq_mapping_open(eq_context *ctx, const char *path, eq_mapping *out);
 void eq_mapping_close(eq_mapping *mapping);
+/* Gives the memory of its pages back; they are read again where they are touched again. */
+void eq_mapping_unload(const eq_mapping *mapping);
 
 /* Sets the message for a failed system call on `path` from errno value `error`, with a remedy where there is a usual
  * one (disk full, permissions). `doing` reads like "write". Missing files are EQ_BAD_INPUT when `doing` is "read",

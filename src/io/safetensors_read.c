@@ -37,6 +37,12 @@ struct owner {
     size_t copy_count;
 };
 
+static void unload_owner(void *pointer)
+{
+    const struct owner *owner = pointer;
+    eq_mapping_unload(&owner->mapping);
+}
+
 static void release_owner(void *pointer)
 {
     struct owner *owner = pointer;
@@ -224,6 +230,7 @@ static eq_status open_owned(eq_context *ctx, const uint8_t *bytes, size_t size, 
     file.container = "safetensors";
     file.owner = owner;
     file.release = release_owner;
+    file.unload = unload_owner;
     if (status == EQ_OK)
         status = parse(ctx, bytes, size, &file);
     if (status != EQ_OK) {

@@ -12,6 +12,13 @@ struct owner {
     size_t count;
 };
 
+static void unload_owner(void *pointer)
+{
+    const struct owner *owner = pointer;
+    for (size_t i = 0; i < owner->count; i++)
+        eq_tensor_file_unload(&owner->shards[i]);
+}
+
 static void release_owner(void *pointer)
 {
     struct owner *owner = pointer;
@@ -93,6 +100,7 @@ eq_status eq_shards_open(eq_context *ctx, const char *path, eq_tensor_file *out)
         goto fail;
     }
     file.release = release_owner;
+    file.unload = unload_owner;
     EQ_TRY_GOTO(status, eq_json_read(ctx, path, &index), fail);
     EQ_TRY_GOTO(status, read_index(ctx, &index, &file), fail);
     eq_json_close(&index);

@@ -164,6 +164,12 @@ void eq_tensor_file_close(eq_tensor_file *file)
     *file = (eq_tensor_file){0};
 }
 
+void eq_tensor_file_unload(const eq_tensor_file *file)
+{
+    if (file->unload)
+        file->unload(file->owner);
+}
+
 const eq_tensor *eq_tensor_file_find(const eq_tensor_file *file, const char *name)
 {
     if (file->count == 0)

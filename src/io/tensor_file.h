@@ -25,6 +25,7 @@ typedef struct eq_tensor_file {
     eq_metadata *metadata;
     void *owner;
     void (*release)(void *owner);
+    void (*unload)(void *owner); /* see eq_tensor_file_unload; may be NULL */
 } eq_tensor_file;
 
 /* Opens a file of any container, told by its content: safetensors, PyTorch's zip archives and its older sequence of
@@ -38,6 +39,9 @@ eq_status eq_tensor_file_probe(eq_context *ctx, const char *path, bool *is);
 eq_status eq_tensor_file_from_memory(eq_context *ctx, const uint8_t *bytes, size_t size, const char *name,
                                      eq_tensor_file *out);
 void eq_tensor_file_close(eq_tensor_file *file);
+/* Gives back the memory of tensors that lie in a mapped file; they are read again where they are touched again. For
+ * weights that have been packed. */
+void eq_tensor_file_unload(const eq_tensor_file *file);
 
 /* NULL when there is none of that name. */
 const eq_tensor *eq_tensor_file_find(const eq_tensor_file *file, const char *name);

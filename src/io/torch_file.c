@@ -8,6 +8,12 @@
 /* Compressed, strided and unaligned tensors are copied. Weights hardly compress; even zeroed ones stay below this. */
 enum { COPIED_BYTES_PER_FILE_BYTE = 64, COPIED_BYTES_ALWAYS = 1 << 26 };
 
+static void unload_owner(void *pointer)
+{
+    const eq_torch_owner *owner = pointer;
+    eq_mapping_unload(&owner->mapping);
+}
+
 static void release_owner(void *pointer)
 {
     eq_torch_owner *owner = pointer;
@@ -64,6 +70,7 @@ static eq_status open_owned(eq_context *ctx, const uint8_t *bytes, size_t size, 
     file.container = eq_torch_is_zip(bytes, size) ? "PyTorch zip" : "PyTorch legacy";
     file.owner = owner;
     file.release = release_owner;
+    file.unload = unload_owner;
     eq_torch_reader reader = {.ctx = ctx, .bytes = bytes, .size = size, .out = &file};
     if (status == EQ_OK)
         status = eq_torch_is_zip(bytes, size) ? eq_torch_read_zip(&reader) : eq_torch_read_legacy(&reader);

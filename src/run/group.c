@@ -142,6 +142,7 @@ static eq_status open_group(eq_group *group, const eq_targets *targets)
                                    .width = unet->sample_size,
                                    .dtype = s->options->bf16 ? EQ_BF16 : EQ_F32};
     EQ_TRY(eq_denoiser_new(pipeline->ctx, unet, pipeline->model.params, &options, &group->denoiser));
+    eq_tensor_file_unload(&pipeline->model.weights); /* the network has packed them */
     eq_sampling sampling = sampling_of(group);
     eq_group_state *state = &group->state;
     state->x_count =

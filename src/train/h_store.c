@@ -2,7 +2,6 @@
 
 #include <jansson.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -190,7 +189,5 @@ void eq_h_store_close(eq_h_store *store)
 
 void eq_h_store_release(const eq_h_store *store)
 {
-    /* Pages of a file that was not written to come back from it; advice that is not taken does no harm. */
-    if (store->mapping.bytes)
-        madvise((void *)store->mapping.bytes, store->mapping.size, MADV_DONTNEED);
+    eq_mapping_unload(&store->mapping);
 }

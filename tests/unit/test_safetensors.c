@@ -85,6 +85,11 @@ static void all_dtypes_round_trip(void **state)
         assert_int_equal((uintptr_t)tensor->data % eq_dtype_size(tensor->dtype), 0);
         assert_memory_equal(tensor->data, storage[i], eq_tensor_bytes(tensor));
     }
+    eq_tensor_file_unload(&file); /* what is touched again is read again */
+    for (int i = 0; i < EQ_DTYPE_COUNT; i++) {
+        const eq_tensor *tensor = eq_tensor_file_find(&file, names[i]);
+        assert_memory_equal(tensor->data, storage[i], eq_tensor_bytes(tensor));
+    }
     assert_null(eq_tensor_file_find(&file, "t10"));
     assert_string_equal(eq_tensor_file_metadata(&file, "note"), metadata[1].value);
     assert_null(eq_tensor_file_metadata(&file, "other"));
