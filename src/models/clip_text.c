@@ -1,6 +1,6 @@
 #include "models/clip_text.h"
 
-#include <math.h>
+#include "models/clip_block.h"
 
 eq_status eq_clip_text_check(eq_context *ctx, const eq_clip_text_config *config, const char *file)
 {
@@ -37,33 +37,15 @@ static eq_value embed(const eq_builder *b, const eq_clip_text_config *config, eq
     return eq_add(b->graph, eq_embedding(b->graph, ids, tokens), eq_embedding(b->graph, positions, places));
 }
 
-/* x: [n, l, c] -> [n, l, co] by the linear `layer` of block i. */
-static eq_value linear(const eq_builder *b, int i, const char *layer, eq_value x, int64_t co, eq_value residual)
+static eq_clip_encoder encoder_of(const eq_clip_text_config *config)
 {
-    eq_prefix prefix = eq_prefix_format("text_model.encoder.layers.%d.%s", i, layer);
-    return eq_layer_linear(b, x, co, true, EQ_INIT_UNIFORM, residual, prefix.text);
-}
-
-static eq_value norm(const eq_builder *b, const eq_clip_text_config *config, int i, const char *layer, eq_value x)
-{
-    eq_prefix prefix = eq_prefix_format("text_model.encoder.layers.%d.%s", i, layer);
-    return eq_layer_layer_norm(b, x, config->layer_norm_eps, prefix.text);
-}
-
-/* x: [n, l, c] -> [n, l, c] */
-static eq_value block(const eq_builder *b, const eq_clip_text_config *config, int i, eq_value x)
-{
-    int64_t c = config->hidden_size;
-    float scale = 1 / sqrtf((float)(c / config->num_attention_heads));
-    eq_value h = norm(b, config, i, "layer_norm1", x);
-    eq_value q = linear(b, i, "self_attn.q_proj", h, c, EQ_NONE);
-    eq_value k = linear(b, i, "self_attn.k_proj", h, c, EQ_NONE);
-    eq_value v = linear(b, i, "self_attn.v_proj", h, c, EQ_NONE);
-    h = eq_attention(b->graph, q, k, v, config->num_attention_heads, scale, true);
-    x = linear(b, i, "self_attn.out_proj", h, c, x);
-    h = norm(b, config, i, "layer_norm2", x);
-    h = eq_activate(b->graph, linear(b, i, "mlp.fc1", h, config->intermediate_size, EQ_NONE), config->hidden_act);
-    return linear(b, i, "mlp.fc2", h, c, x);
+    return (eq_clip_encoder){.name = "text_model",
+                             .hidden_size = config->hidden_size,
+                             .intermediate_size = config->intermediate_size,
+                             .num_attention_heads = config->num_attention_heads,
+                             .hidden_act = config->hidden_act,
+                             .layer_norm_eps = config->layer_norm_eps,
+                             .causal = true};
 }
 
 /* Selects each text's end by a product with ones and zeros, and projects it. x: [n, l, c] -> [n, projection_dim] */
@@ -87,13 +69,14 @@ eq_status eq_clip_text_build(const eq_builder *b, const eq_clip_text_config *con
                              eq_clip_text *out)
 {
     eq_graph *g = b->graph;
+    eq_clip_encoder encoder = encoder_of(config);
     out->ids = eq_graph_input(g, "ids", EQ_I32, eq_shape_of(n, l));
     out->positions = eq_graph_input(g, "positions", EQ_I32, eq_shape_of(1, l));
     out->pick = out->pooled = EQ_NONE;
     eq_value x = embed(b, config, out->ids, out->positions), penultimate = EQ_NONE;
     for (int i = 0; i < config->num_hidden_layers; i++) {
         penultimate = x;
-        x = block(b, config, i, x);
+        x = eq_clip_block(b, &encoder, i, x);
     }
     x = eq_layer_layer_norm(b, x, config->layer_norm_eps, "text_model.final_layer_norm");
     if (config->projection_dim) {
