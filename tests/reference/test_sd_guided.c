@@ -8,18 +8,16 @@
 
 #include <cmocka.h>
 
-#include "base/memory.h"
 #include "diffusion/latent.h"
-#include "diffusion/model.h"
-#include "diffusion/sampling.h"
 #include "guidance/adp_import.h"
 #include "guidance/guidance.h"
 #include "reference/compare.h"
 #include "reference/fixtures.h"
+#include "reference/sd_run.h"
 
 static const char folder[] = "stable-diffusion-tiny";
-/* The fixtures' README says these; the files do not: 60 times the gradient of 500 KL, scale 7.5. */
-static const double guidance_scale = 7.5, strength = 60.0 * 500.0 / (500.0 * 600.0);
+/* The fixtures' README says so; the files do not: 60 times the gradient of 500 KL. */
+static const double strength = 60.0 * 500.0 / (500.0 * 600.0);
 
 static eq_context *ctx;
 static eq_model model;
@@ -51,13 +49,9 @@ static int steps_of(const char *prefix)
     return 0;
 }
 
-/* What a run of the loop needs, from the fixture's noise and contexts. */
+/* Guidance beside the run of the loop. It stays where it is: guidance points into it. */
 typedef struct run {
-    int64_t n;
-    int *prompt_of;
-    float *contexts;
-    eq_condition condition;
-    eq_denoiser *denoiser;
+    sd_run loop;
     eq_plan plan;
     eq_adp adp;
     eq_targets targets;
@@ -65,18 +59,6 @@ typedef struct run {
     float *first_h, *first_move; /* h before the first step's guidance, and what it adds; [2n, h count] */
     int64_t h_total;
 } run;
-
-static void open_condition(run *r)
-{
-    int64_t count = eq_shape_count(&expected("prompt_emb")->shape);
-    r->contexts = malloc((size_t)(2 * count) * sizeof *r->contexts);
-    r->prompt_of = malloc((size_t)(2 * r->n) * sizeof *r->prompt_of);
-    eq_tensor_to_f32(expected("negative_emb"), r->contexts);
-    eq_tensor_to_f32(expected("prompt_emb"), r->contexts + count);
-    for (int64_t i = 0; i < 2 * r->n; i++)
-        r->prompt_of[i] = i >= r->n;
-    r->condition = (eq_condition){.context = r->contexts, .prompt_of = r->prompt_of};
-}
 
 static void open_guidance(run *r)
 {
@@ -94,24 +76,17 @@ static void open_guidance(run *r)
                                    .strength = strength,
                                    .last_step = steps - 1};
     const eq_adp *adps[] = {&r->adp};
-    assert_ok(eq_guidance_new(ctx, &options, adps, 1, &r->targets, 2 * r->n, steps, &r->guidance));
+    assert_ok(eq_guidance_new(ctx, &options, adps, 1, &r->targets, 2 * r->loop.n, steps, &r->guidance));
 }
 
-/* The run stays where it is: guidance points into it. */
 static void open_run(run *r)
 {
-    *r = (run){.n = expected("latent_noise")->shape.dim[0]};
-    int side = model.unet.sample_size;
-    open_condition(r);
-    assert_ok(eq_denoiser_new(
-        ctx, &model.unet, model.params,
-        &(eq_denoiser_options){
-            .count = 2 * r->n, .condition = &r->condition, .height = side, .width = side, .dtype = EQ_F32},
-        &r->denoiser));
+    *r = (run){0};
     eq_plan_options plan = {.sampler = &eq_sampler_ddim, .steps = steps_of("latents_guided_ddim_")};
     assert_ok(eq_plan_new(ctx, &plan, &model.schedule, &r->plan));
+    assert_ok(sd_run_open(ctx, &model, &reference, &r->plan, EQ_F32, &r->loop));
     open_guidance(r);
-    r->h_total = 2 * r->n * eq_denoiser_h_count(r->denoiser);
+    r->h_total = 2 * r->loop.n * eq_denoiser_h_count(r->loop.denoiser);
     r->first_h = malloc((size_t)r->h_total * sizeof *r->first_h);
     r->first_move = malloc((size_t)r->h_total * sizeof *r->first_move);
 }
@@ -121,10 +96,8 @@ static void close_run(run *r)
     eq_guidance_free(r->guidance);
     eq_targets_free(&r->targets);
     eq_adp_free(&r->adp);
+    sd_run_close(&r->loop);
     eq_plan_free(&r->plan);
-    eq_denoiser_free(r->denoiser);
-    free(r->contexts);
-    free(r->prompt_of);
     free(r->first_h);
     free(r->first_move);
 }
@@ -148,18 +121,10 @@ static eq_status guide(void *user, int step, double timestep, double beta, float
 /* The latents at the end; malloc'ed. */
 static float *sample(run *r, bool guided)
 {
-    float *x = channels_last(&reference, "latent_noise"), unused;
-    eq_sampling sampling = {.denoiser = r->denoiser,
-                            .cfg = guidance_scale,
-                            .plan = &r->plan,
-                            .n = r->n,
-                            .height = model.unet.sample_size,
-                            .width = model.unet.sample_size,
-                            .channels = model.unet.in_channels,
-                            .output_channels = model.unet.out_channels};
+    float *x = channels_last(&reference, "latent_noise");
     if (guided)
-        sampling.hook = (eq_h_hook){r, always, guide, true};
-    assert_ok(eq_sampling_continue(ctx, &sampling, &(eq_sampling_state){.x = x, .history = &unused}));
+        r->loop.sampling.hook = (eq_h_hook){r, always, guide, true};
+    assert_ok(sd_run_sample(ctx, &r->loop, x));
     return x;
 }
 
@@ -207,7 +172,7 @@ static void plain_images(void **state)
     int side = model.unet.sample_size;
     float *pixels = malloc((size_t)eq_shape_count(&expected(image)->shape) * sizeof *pixels);
     assert_ok(eq_latent_codec_new(ctx, &model.vae, model.vae_params, &(eq_latent_options){.dtype = EQ_F32}, &codec));
-    assert_ok(eq_latent_decode(codec, x, r.n, side, side, pixels));
+    assert_ok(eq_latent_decode(codec, x, r.loop.n, side, side, pixels));
     check(image, pixels, image, 1e-4);
     eq_latent_codec_free(codec);
     free(pixels);

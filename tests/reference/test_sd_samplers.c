@@ -10,20 +10,15 @@
 #include <cmocka.h>
 
 #include "diffusion/sampler.h"
-#include "models/diffusers_unet.h"
-#include "models/weights.h"
 #include "reference/compare.h"
-#include "reference/conditional.h"
 #include "reference/fixtures.h"
+#include "reference/sd_run.h"
 
 static const char folder[] = "stable-diffusion-tiny";
-static const double guidance_scale = 7.5; /* the fixtures' README says so; the file does not */
 
 static eq_context *ctx;
-static eq_unet_config config;
-static eq_params *params;
-static eq_schedule schedule;
-static eq_tensor_file weights, reference;
+static eq_model model;
+static eq_tensor_file reference;
 
 #define assert_ok(call)                                                                                                \
     do {                                                                                                               \
@@ -31,24 +26,12 @@ static eq_tensor_file weights, reference;
             fail_msg("%s: %s", #call, eq_last_error(ctx));                                                             \
     } while (0)
 
-static const char *part(const char *name)
-{
-    static char path[256];
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    return fixture_path(path);
-}
-
 static int setup(void **state)
 {
-    bool opened = eq_unet_config_read(ctx, part("unet/config.json"), &config) == EQ_OK &&
-                  eq_schedule_read(ctx, part("scheduler/scheduler_config.json"), &schedule) == EQ_OK &&
-                  eq_tensor_file_open(ctx, part("reference.safetensors"), &reference) == EQ_OK &&
-                  eq_tensor_file_open(ctx, part("unet/diffusion_pytorch_model.safetensors"), &weights) == EQ_OK;
-    params = eq_params_new(ctx);
-    if (opened) {
-        config.context_length = (int)eq_tensor_file_find(&reference, "prompt_emb")->shape.dim[1];
-        opened = eq_unet_declare(params, &config) == EQ_OK && eq_weights_load(ctx, params, &weights, NULL) == EQ_OK;
-    }
+    char path[128];
+    snprintf(path, sizeof path, "%s/reference.safetensors", folder);
+    bool opened = eq_tensor_file_open(ctx, fixture_path(path), &reference) == EQ_OK &&
+                  eq_model_open(ctx, fixture_path(folder), &model) == EQ_OK;
     if (!opened)
         print_error("%s\n", eq_last_error(ctx));
     return opened ? 0 : -1;
@@ -56,67 +39,9 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    eq_params_free(params);
-    eq_tensor_file_close(&weights);
+    eq_model_close(&model);
     eq_tensor_file_close(&reference);
-    eq_schedule_free(&schedule);
     return 0;
-}
-
-/* A network for the images once with the negative and once with the prompt's context, in that order. */
-static network guided_network(const eq_shape *noise, eq_dtype dtype)
-{
-    network net;
-    eq_shape twice = *noise;
-    twice.dim[0] *= 2;
-    assert_ok(network_new(ctx, &config, params, &twice, dtype, NULL, &net));
-    const eq_tensor *rows[] = {eq_tensor_file_find(&reference, "negative_emb"),
-                               eq_tensor_file_find(&reference, "prompt_emb")};
-    float *to = eq_program_data(net.program, net.unet.context);
-    for (int k = 0; k < 2; k++) {
-        assert_non_null(rows[k]);
-        int64_t given = rows[k]->shape.dim[0], count = eq_shape_count(&rows[k]->shape) / given;
-        for (int64_t i = 0; i < noise->dim[0]; i++, to += count)
-            memcpy(to, (const float *)rows[k]->data + i % given * count, (size_t)count * sizeof *to);
-    }
-    return net;
-}
-
-/* output = unconditional + scale (conditional - unconditional), [count] each; the network's batch is both after each
- * other. */
-static void predict(network *net, const float *x, double input_scale, double timestep, float *twice, float *output)
-{
-    int64_t count = net->in_count / 2;
-    for (int64_t k = 0; k < 2 * count; k++)
-        twice[k] = x[k % count] * (float)input_scale;
-    float *both = malloc((size_t)net->out_count * sizeof *both);
-    assert_ok(network_run(net, twice, (float)timestep, NULL, both));
-    for (int64_t k = 0; k < count; k++)
-        output[k] = (float)(both[k] + guidance_scale * ((double)both[count + k] - both[k]));
-    free(both);
-}
-
-/* x: [count] the first noise in, the sample out. */
-static void run_plan(network *net, const eq_plan *plan, int channels, float *x)
-{
-    int64_t count = net->in_count / 2;
-    float *twice = malloc((size_t)(2 * count) * sizeof *twice), *output = malloc((size_t)count * sizeof *output);
-    float *history = calloc((size_t)(count * plan->sampler->history) + 1, sizeof *history);
-    for (int64_t k = 0; k < count; k++)
-        x[k] *= (float)plan->init_noise_scale;
-    for (int i = 0; i < plan->calls; i++) {
-        predict(net, x, plan->call[i].input_scale, plan->call[i].timestep, twice, output);
-        eq_sampler_step(plan, i,
-                        &(eq_step){.pixels = (size_t)(count / channels),
-                                   .channels = channels,
-                                   .output_channels = channels,
-                                   .x = x,
-                                   .output = output,
-                                   .history = history});
-    }
-    free(twice);
-    free(output);
-    free(history);
 }
 
 static void check_timesteps(const eq_plan *plan, const eq_tensor *expected)
@@ -134,13 +59,12 @@ static void check_timesteps(const eq_plan *plan, const eq_tensor *expected)
 /* What the plan ends with; malloc'ed. */
 static float *trajectory(const eq_plan *plan, eq_dtype dtype, int64_t *count)
 {
-    const eq_tensor *noise = eq_tensor_file_find(&reference, "latent_noise");
-    assert_non_null(noise);
+    sd_run run;
+    assert_ok(sd_run_open(ctx, &model, &reference, plan, dtype, &run));
     float *x = channels_last(&reference, "latent_noise");
-    network net = guided_network(&noise->shape, dtype);
-    run_plan(&net, plan, (int)noise->shape.dim[1], x);
-    *count = net.in_count / 2;
-    network_free(&net);
+    assert_ok(sd_run_sample(ctx, &run, x));
+    *count = eq_shape_count(&eq_tensor_file_find(&reference, "latent_noise")->shape);
+    sd_run_close(&run);
     return x;
 }
 
@@ -165,7 +89,7 @@ static eq_plan plan_of(const char *name, const eq_tensor **timesteps)
     assert_ok(eq_sampler_find(ctx, name, &sampler));
     int steps = steps_of(sampler, timesteps);
     assert_true(steps > 0);
-    assert_ok(eq_plan_new(ctx, &(eq_plan_options){.sampler = sampler, .steps = steps}, &schedule, &plan));
+    assert_ok(eq_plan_new(ctx, &(eq_plan_options){.sampler = sampler, .steps = steps}, &model.schedule, &plan));
     return plan;
 }
 
@@ -201,7 +125,7 @@ static void the_models_own_sampler(void **state)
 {
     const eq_sampler *sampler;
     const eq_tensor *timesteps = NULL;
-    assert_ok(eq_sampler_find(ctx, schedule.config.sampler, &sampler));
+    assert_ok(eq_sampler_find(ctx, model.schedule.config.sampler, &sampler));
     assert_true(steps_of(sampler, &timesteps) > 0);
 }
 

@@ -18,33 +18,9 @@
 #include "models/classifier_source.h"
 #include "models/torch_resnet.h"
 #include "reference/compare.h"
-#include "temporary.h"
+#include "unit/desk.h"
 
 #define DATA EQUIPOISE_TEST_DATA "/classifiers/"
-
-typedef struct desk {
-    eq_context *ctx;
-    char *folder;
-} desk;
-
-static int make_desk(void **state)
-{
-    desk *d = calloc(1, sizeof *d);
-    if (!d || temporary_setup((void **)&d->folder) != 0)
-        return -1;
-    *state = d;
-    d->ctx = eq_context_new();
-    return 0;
-}
-
-static int drop_desk(void **state)
-{
-    desk *d = *state;
-    int result = temporary_teardown((void **)&d->folder);
-    eq_context_free(d->ctx);
-    free(d);
-    return result;
-}
 
 /* --- the network's numbers --- */
 

@@ -17,35 +17,11 @@
 #include "models/classifier_source.h"
 #include "models/clip_model.h"
 #include "reference/compare.h"
-#include "temporary.h"
+#include "unit/desk.h"
 
 #define DATA EQUIPOISE_TEST_DATA "/classifiers/"
 
 static const char *const layouts[] = {"clip-openai", "clip-transformers"};
-
-typedef struct desk {
-    eq_context *ctx;
-    char *folder;
-} desk;
-
-static int make_desk(void **state)
-{
-    desk *d = calloc(1, sizeof *d);
-    if (!d || temporary_setup((void **)&d->folder) != 0)
-        return -1;
-    *state = d;
-    d->ctx = eq_context_new();
-    return 0;
-}
-
-static int drop_desk(void **state)
-{
-    desk *d = *state;
-    int result = temporary_teardown((void **)&d->folder);
-    eq_context_free(d->ctx);
-    free(d);
-    return result;
-}
 
 static const eq_tensor *find(const eq_tensor_file *file, const char *format, const char *name)
 {
