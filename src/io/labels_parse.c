@@ -9,134 +9,62 @@
 #include <jansson.h>
 
 #include "base/file.h"
+#include "io/csv.h"
 #include "io/labels_table.h"
 
 enum { MAX_FILE_BYTES = 1 << 30 };
 
 /* -- CSV -- */
 
-struct scanner {
-    const char *at, *end;
-    size_t line;
-    char *field; /* the last field, in a buffer as large as the text */
-    bool quoted; /* whether it was */
-    bool last;   /* whether it ended its record */
-};
-
-static bool at_line_end(const struct scanner *scanner)
-{
-    return scanner->at == scanner->end || *scanner->at == '\n' || *scanner->at == '\r';
-}
-
-static void skip_blanks(struct scanner *scanner)
-{
-    while (scanner->at < scanner->end && (*scanner->at == ' ' || *scanner->at == '\t'))
-        scanner->at++;
-}
-
-static void skip_line_end(struct scanner *scanner)
-{
-    if (scanner->at == scanner->end)
-        return;
-    if (*scanner->at == '\r' && scanner->at + 1 < scanner->end && scanner->at[1] == '\n')
-        scanner->at++;
-    scanner->at++;
-    scanner->line++;
-}
-
-static eq_status read_quoted(const eq_label_table *table, struct scanner *scanner, size_t *length)
-{
-    size_t start = scanner->line;
-    scanner->at++;
-    for (;;) {
-        if (scanner->at == scanner->end)
-            return eq_fail(table->ctx, EQ_BAD_INPUT, "%s: line %zu: the quote is never closed", table->name, start);
-        char c = *scanner->at++;
-        if (c == '"') {
-            if (scanner->at == scanner->end || *scanner->at != '"')
-                return EQ_OK;
-            scanner->at++;
-        }
-        if (c == '\n')
-            scanner->line++;
-        scanner->field[(*length)++] = c;
-    }
-}
-
-/* Reads one field and the comma or line end behind it. */
-static eq_status read_field(const eq_label_table *table, struct scanner *scanner)
-{
-    size_t length = 0;
-    skip_blanks(scanner);
-    scanner->quoted = scanner->at < scanner->end && *scanner->at == '"';
-    if (scanner->quoted) {
-        EQ_TRY(read_quoted(table, scanner, &length));
-        skip_blanks(scanner);
-    } else {
-        while (!at_line_end(scanner) && *scanner->at != ',')
-            scanner->field[length++] = *scanner->at++;
-        while (length > 0 && (scanner->field[length - 1] == ' ' || scanner->field[length - 1] == '\t'))
-            length--;
-    }
-    scanner->field[length] = 0;
-    scanner->last = at_line_end(scanner);
-    if (!scanner->last && *scanner->at != ',')
-        return eq_fail(table->ctx, EQ_BAD_INPUT, "%s: line %zu: expected a comma after the closing quote", table->name,
-                       scanner->line);
-    if (!scanner->last)
-        scanner->at++;
-    return EQ_OK;
-}
-
 /* *file_field: which field of a record is the file name. */
-static eq_status read_csv_header(eq_label_table *table, struct scanner *scanner, int *file_field)
+static eq_status read_csv_header(eq_label_table *table, eq_csv *csv, int *file_field)
 {
     *file_field = -1;
     for (int field = 0;; field++) {
-        EQ_TRY(read_field(table, scanner));
-        if (strcmp(scanner->field, "file_name") == 0 && *file_field < 0) {
+        EQ_TRY(eq_csv_read_field(csv));
+        if (strcmp(csv->field, "file_name") == 0 && *file_field < 0) {
             *file_field = field;
         } else {
-            if (eq_label_table_column(table, scanner->field) >= 0 || strcmp(scanner->field, "file_name") == 0)
+            if (eq_label_table_column(table, csv->field) >= 0 || strcmp(csv->field, "file_name") == 0)
                 return eq_fail(table->ctx, EQ_BAD_INPUT, "%s: line %zu: the column \"%s\" occurs twice", table->name,
-                               scanner->line, scanner->field);
-            EQ_TRY(eq_label_table_add_column(table, scanner->field, scanner->line));
+                               csv->line, csv->field);
+            EQ_TRY(eq_label_table_add_column(table, csv->field, csv->line));
         }
-        if (scanner->last)
+        if (csv->last)
             break;
     }
     if (*file_field < 0)
         return eq_fail(table->ctx, EQ_BAD_INPUT,
                        "%s: line %zu: no column is called \"file_name\"; expected a header like file_name,gender",
-                       table->name, scanner->line);
-    skip_line_end(scanner);
+                       table->name, csv->line);
+    eq_csv_end_record(csv);
     return EQ_OK;
 }
 
 /* One record into the last row. fields: [columns + 1] where each field's text starts in the buffer; the row's name is
  * needed before its labels can be set. */
-static eq_status read_csv_record(eq_label_table *table, struct scanner *scanner, int file_field, char **fields)
+static eq_status read_csv_record(eq_label_table *table, eq_csv *csv, int file_field, char **fields)
 {
     int expected = table->column_count + 1, count = 0;
-    size_t line = scanner->line;
-    char *buffer = scanner->field;
+    size_t line = csv->line;
+    char *buffer = csv->field;
     eq_status status = EQ_OK;
     do {
-        status = read_field(table, scanner);
+        status = eq_csv_read_field(csv);
         if (status != EQ_OK)
             break;
         if (count < expected)
-            fields[count] = scanner->field;
-        if (count == 0 && scanner->last && !scanner->quoted && !scanner->field[0]) { /* an empty line */
+            fields[count] = csv->field;
+        if (count == 0 && csv->last && !csv->quoted && !csv->field[0]) { /* an empty line */
             count = -1;
             break;
         }
         count++;
-        scanner->field += strlen(scanner->field) + 1;
-    } while (!scanner->last);
-    scanner->field = buffer;
+        csv->field += strlen(csv->field) + 1;
+    } while (!csv->last);
+    csv->field = buffer;
     EQ_TRY(status);
-    skip_line_end(scanner);
+    eq_csv_end_record(csv);
     if (count < 0)
         return EQ_OK;
     if (count != expected)
@@ -153,25 +81,26 @@ static eq_status parse_csv(eq_label_table *table, const char *text, size_t size)
 {
     /* Every field's text is followed by at least one character in the text, or is the last: one more byte is enough
      * for a whole record with its terminating zeros. */
-    struct scanner scanner = {.at = text, .end = text + size, .line = 1, .field = malloc(size + 1)};
+    eq_csv csv = {
+        .ctx = table->ctx, .name = table->name, .at = text, .end = text + size, .line = 1, .field = malloc(size + 1)};
     char **fields = NULL;
     eq_status status = EQ_OK;
     int file_field;
-    if (!scanner.field) {
+    if (!csv.field) {
         status = eq_fail_memory(table->ctx, "a table of labels");
         goto done;
     }
-    EQ_TRY_GOTO(status, read_csv_header(table, &scanner, &file_field), done);
+    EQ_TRY_GOTO(status, read_csv_header(table, &csv, &file_field), done);
     fields = calloc((size_t)table->column_count + 1, sizeof *fields);
     if (!fields) {
         status = eq_fail_memory(table->ctx, "a table of labels");
         goto done;
     }
-    while (scanner.at < scanner.end)
-        EQ_TRY_GOTO(status, read_csv_record(table, &scanner, file_field, fields), done);
+    while (csv.at < csv.end)
+        EQ_TRY_GOTO(status, read_csv_record(table, &csv, file_field, fields), done);
 done:
     free(fields);
-    free(scanner.field);
+    free(csv.field);
     return status;
 }
 
@@ -245,18 +174,6 @@ static eq_status parse_json_lines(eq_label_table *table, const char *text, size_
     return EQ_OK;
 }
 
-static eq_status check_text(eq_context *ctx, const char *text, size_t size, const char *name)
-{
-    if (memchr(text, 0, size))
-        return eq_fail(ctx, EQ_BAD_INPUT, "%s: not a text file: it contains zero bytes (UTF-16? save it as UTF-8)",
-                       name);
-    json_t *valid = json_stringn(text, size);
-    if (!valid)
-        return eq_fail(ctx, EQ_BAD_INPUT, "%s: the text is not valid UTF-8; save it as UTF-8", name);
-    json_decref(valid);
-    return EQ_OK;
-}
-
 eq_status eq_labels_parse(eq_context *ctx, const char *text, size_t size, const char *name, eq_labels *out)
 {
     *out = (eq_labels){0};
@@ -269,7 +186,7 @@ eq_status eq_labels_parse(eq_context *ctx, const char *text, size_t size, const 
         first++;
     if (first == size)
         return eq_fail(ctx, EQ_BAD_INPUT, "%s: the table of labels is empty", name);
-    EQ_TRY(check_text(ctx, text, size, name));
+    EQ_TRY(eq_check_text(ctx, text, size, name));
     eq_label_table table = {.ctx = ctx, .name = name};
     eq_status status = text[first] == '{' ? parse_json_lines(&table, text, size) : parse_csv(&table, text, size);
     if (status == EQ_OK)
