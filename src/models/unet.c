@@ -14,6 +14,7 @@ typedef struct unet_builder {
     eq_value context;   /* [n, l, cross_attention_dim], or EQ_NONE */
     eq_value *skips;
     int skip_count;
+    eq_value skip_switch[EQ_UNET_MAX_LEVELS]; /* [n, 1, 1, 1] in the graph's dtype, by resolution, or EQ_NONE */
 } unet_builder;
 
 /* [n, h, w, c] -> [n, h, w, channels]. scale_factor divides the sum of both branches. */
@@ -55,8 +56,11 @@ static eq_value upsample(const unet_builder *u, eq_value x, const char *name)
                           eq_prefix_format("%s.conv", name).text);
 }
 
-static void push_skip(unet_builder *u, eq_value x)
+/* x: [n, h, w, c] at a level's resolution, [0] the finest. */
+static void push_skip(unet_builder *u, eq_value x, int level)
 {
+    if (u->config->skip_switches)
+        x = eq_multiply(u->b->graph, x, u->skip_switch[level]);
     u->skips[u->skip_count++] = x;
 }
 
@@ -68,11 +72,11 @@ static eq_value down_block(unet_builder *u, eq_value x, int level)
         x = residual_block(u, x, channels, 1.0f, eq_prefix_format("down_blocks.%d.resnets.%d", level, i).text);
         if (config->down_attention[level])
             x = attention_block(u, x, level, 1.0f, eq_prefix_format("down_blocks.%d.attentions.%d", level, i).text);
-        push_skip(u, x);
+        push_skip(u, x, level);
     }
     if (level + 1 < config->levels) {
         x = downsample(u, x, eq_prefix_format("down_blocks.%d.downsamplers.0", level).text);
-        push_skip(u, x);
+        push_skip(u, x, level + 1);
     }
     return x;
 }
@@ -174,6 +178,19 @@ static void embed_conditions(unet_builder *u, int64_t n, eq_unet *out)
     u->embedding = eq_activate(g, embedding, EQ_ACT_SILU);
 }
 
+static void declare_skip_switches(unet_builder *u, int64_t n, eq_unet *out)
+{
+    eq_graph *g = u->b->graph;
+    for (int level = 0; level < EQ_UNET_MAX_LEVELS; level++) {
+        out->skip_switch[level] = u->skip_switch[level] = EQ_NONE;
+        if (!u->config->skip_switches || level >= u->config->levels)
+            continue;
+        out->skip_switch[level] =
+            eq_graph_input(g, eq_prefix_format("skip_switch.%d", level).text, EQ_F32, eq_shape_of(n, 1, 1, 1));
+        u->skip_switch[level] = eq_cast(g, out->skip_switch[level], g->dtype);
+    }
+}
+
 static eq_value center(eq_graph *g, eq_value x)
 {
     return eq_add(g, eq_scale(g, x, 2.0f), eq_constant(g, eq_shape_of(1, 1, 1, 1), -1.0f));
@@ -193,10 +210,11 @@ eq_status eq_unet_build(const eq_builder *b, const eq_unet_config *config, int64
 
     out->sample = eq_graph_input(g, "sample", EQ_F32, eq_shape_of(n, h, w, config->in_channels));
     embed_conditions(&u, n, out);
+    declare_skip_switches(&u, n, out);
     eq_value x = config->center_input_sample ? center(g, out->sample) : out->sample;
     int first_channels = config->conv_in_channels ? config->conv_in_channels : config->block_out_channels[0];
     x = eq_layer_conv3(b, eq_cast(g, x, g->dtype), first_channels, EQ_INIT_UNIFORM, EQ_NONE, "conv_in");
-    push_skip(&u, x);
+    push_skip(&u, x, 0);
     for (int level = 0; level < config->levels; level++)
         x = down_block(&u, x, level);
     out->h = mid_block(&u, x);

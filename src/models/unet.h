@@ -43,6 +43,8 @@ typedef struct eq_unet_config {
     bool linear_projection;                     /* into and out of transformers; else 1x1 convolutions */
     int addition_time_dim;                      /* SDXL: sinusoids of each time id; 0: no added conditions */
     int addition_input_dim;                     /* SDXL: channels of pooled text and all time ids' sinusoids */
+
+    bool skip_switches; /* skips get inputs to switch them off with, in training; a way of building, not of the file */
 } eq_unet_config;
 
 typedef struct eq_unet {
@@ -52,8 +54,10 @@ typedef struct eq_unet {
     eq_value context;     /* input [n, context_length, cross_attention_dim] f32; EQ_NONE without */
     eq_value text;        /* SDXL: input [n, addition_input_dim - 6 * addition_time_dim] f32, pooled; EQ_NONE without */
     eq_value time_ids;    /* SDXL: input [n, EQ_UNET_TIME_IDS] f32; EQ_NONE without */
-    eq_value h;           /* output of stage 0, [n, h', w', c] in the graph's dtype */
-    eq_value prediction;  /* output of stage 1, [n, h, w, out_channels] f32 */
+    eq_value skip_switch[EQ_UNET_MAX_LEVELS]; /* with skip_switches: inputs [n, 1, 1, 1] f32, of the skips of each
+                                                 resolution, [0] the finest: 1 keeps, 0 drops */
+    eq_value h;                               /* output of stage 0, [n, h', w', c] in the graph's dtype */
+    eq_value prediction;                      /* output of stage 1, [n, h, w, out_channels] f32 */
 } eq_unet;
 
 /* Checks ranges and divisibility; the message names the field. `file` is named in it. */

@@ -38,13 +38,14 @@ static void describe_settings(run_state *s)
     snprintf(
         s->settings, sizeof s->settings,
         "images %lld, size %d, channels %s, layers %d, groups %d, head-dim %d, batch %d, steps %lld, learning-rate %g, warmup %lld, ema %g, "
-        "clip %g, weight-decay %g, weighting %s, flip %d, seed %llu, dtype %s, T %d, betas %d %g..%g, prediction %d, %s start",
+        "clip %g, weight-decay %g, weighting %s, flip %d, skip-dropout %g, seed %llu, dtype %s, T %d, betas %d %g..%g, prediction %d, %s start",
         (long long)s->data.count, u->sample_size, channels, u->layers_per_block, u->norm_num_groups,
         eq_unet_head_dim(u), t->batch, (long long)t->optimiser.total_steps, t->optimiser.learning_rate,
         (long long)t->optimiser.warmup_steps, t->optimiser.ema_decay, t->optimiser.clip_norm, t->optimiser.weight_decay,
-        eq_loss_weighting_name(t->weighting), t->flip, (unsigned long long)t->seed, eq_dtype_name(t->dtype),
-        s->run->schedule.num_train_timesteps, s->run->schedule.beta_kind, s->run->schedule.beta_start,
-        s->run->schedule.beta_end, s->run->schedule.prediction, t->initial ? "given" : "fresh");
+        eq_loss_weighting_name(t->weighting), t->flip, t->skip_dropout, (unsigned long long)t->seed,
+        eq_dtype_name(t->dtype), s->run->schedule.num_train_timesteps, s->run->schedule.beta_kind,
+        s->run->schedule.beta_start, s->run->schedule.beta_end, s->run->schedule.prediction,
+        t->initial ? "given" : "fresh");
 }
 
 /* x: [count, size, size, 3] in [-1, 1] */

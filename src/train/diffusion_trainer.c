@@ -1,7 +1,7 @@
 #include "train/diffusion_trainer.h"
 
 /* Substreams of a visit's randomness. */
-enum { VISIT_TIMESTEP, VISIT_NOISE, VISIT_FLIP };
+enum { VISIT_TIMESTEP, VISIT_NOISE, VISIT_FLIP, VISIT_SKIPS };
 
 static eq_status build(eq_diffusion_trainer *trainer, eq_context *ctx)
 {
@@ -13,7 +13,9 @@ static eq_status build(eq_diffusion_trainer *trainer, eq_context *ctx)
     eq_builder builder = {graph, trainer->params};
     int size = o->unet.sample_size;
     eq_value loss = EQ_NONE;
-    if (eq_unet_build(&builder, &o->unet, o->batch, size, size, &trainer->unet) == EQ_OK) {
+    eq_unet_config unet = o->unet;
+    unet.skip_switches = o->skip_dropout > 0;
+    if (eq_unet_build(&builder, &unet, o->batch, size, size, &trainer->unet) == EQ_OK) {
         eq_value prediction = trainer->unet.prediction;
         trainer->target = eq_graph_input(graph, "target", EQ_F32, *eq_shape_at(graph, trainer->unet.sample));
         trainer->weight = eq_graph_input(graph, "weight", EQ_F32, eq_shape_of(o->batch));
@@ -44,6 +46,9 @@ eq_status eq_diffusion_trainer_open(eq_context *ctx, const eq_diffusion_training
     *out = (eq_diffusion_trainer){.options = *options, .schedule = schedule, .data = data};
     if (options->batch < 1 || options->batch > 4096)
         return eq_fail(ctx, EQ_BAD_USAGE, "--batch must be 1 to 4096, not %d", options->batch);
+    if (!(options->skip_dropout >= 0 && options->skip_dropout < 1))
+        return eq_fail(ctx, EQ_BAD_USAGE, "--skip-dropout must be at least 0 and below 1, not %g",
+                       options->skip_dropout);
     EQ_TRY(eq_unet_check(ctx, &options->unet, "the network's configuration"));
     if (options->unet.out_channels != options->unet.in_channels || options->unet.in_channels != 3)
         return eq_fail(ctx, EQ_BAD_USAGE, "a U-Net to train on images has 3 channels in and out, not %d and %d",
@@ -76,6 +81,19 @@ void eq_diffusion_trainer_close(eq_diffusion_trainer *trainer)
     *trainer = (eq_diffusion_trainer){0};
 }
 
+/* Sets row i of the switches for an image at alpha = alphas_cumprod[t]. */
+static void switch_skips(eq_diffusion_trainer *trainer, int i, int64_t visit, double alpha)
+{
+    const eq_diffusion_training *o = &trainer->options;
+    int levels = o->unet.levels, dropped = 0;
+    eq_rng rng = eq_rng_make(o->seed, (uint64_t)visit, VISIT_SKIPS);
+    if (alpha < 0.5 && levels > 1 && eq_rng_uniform(&rng) < o->skip_dropout)
+        dropped = 1 + (int)eq_rng_below(&rng, (uint32_t)levels - 1);
+    for (int level = 0; level < levels; level++)
+        ((float *)eq_program_data(trainer->core.program, trainer->unet.skip_switch[level]))[i] =
+            level < levels - dropped ? 1.0f : 0.0f;
+}
+
 /* Fills row i of the inputs from visit number `visit` of image `index`. */
 static void fill_row(eq_diffusion_trainer *trainer, int i, int64_t visit, int64_t index)
 {
@@ -104,6 +122,8 @@ static void fill_row(eq_diffusion_trainer *trainer, int i, int64_t visit, int64_
         eq_add_noise(alpha, here, x0, eps, x + k);
         eq_prediction_target(type, alpha, here, x0, eps, target + k);
     }
+    if (o->skip_dropout > 0)
+        switch_skips(trainer, i, visit, alpha);
     ((float *)eq_program_data(program, trainer->unet.timestep))[i] = (float)t;
     ((float *)eq_program_data(program, trainer->weight))[i] = (float)eq_loss_weight(o->weighting, type, alpha);
 }

@@ -13,6 +13,10 @@ typedef struct eq_diffusion_training {
     eq_optimiser_options optimiser;
     int batch;
     bool flip; /* mirror half of the visits */
+    /* Probability with which a visit loses skips at timesteps of more noise than signal: those of a random number of
+     * the coarsest resolutions, never the finest. What the network can then still know of the image has to pass
+     * through h, which is what guidance turns. 0: never. */
+    double skip_dropout;
     uint64_t seed;
     const eq_params *initial; /* of the same network, to start from; NULL: fresh ones from the seed. Not owned */
     eq_dtype dtype;           /* of activations; parameters and their updates are float32 */

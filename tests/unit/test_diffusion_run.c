@@ -128,8 +128,13 @@ static void order_of_visits(void **state)
 
 static eq_diffusion_training training(int64_t steps)
 {
-    eq_diffusion_training t = {
-        .unet = tiny_unet(), .weighting = EQ_WEIGHT_UNIFORM, .batch = 4, .flip = true, .seed = 5, .dtype = EQ_F32};
+    eq_diffusion_training t = {.unet = tiny_unet(),
+                               .weighting = EQ_WEIGHT_UNIFORM,
+                               .batch = 4,
+                               .flip = true,
+                               .skip_dropout = 0.3,
+                               .seed = 5,
+                               .dtype = EQ_F32};
     t.optimiser = eq_optimiser_defaults();
     t.optimiser.learning_rate = 3e-3;
     t.optimiser.warmup_steps = 5;

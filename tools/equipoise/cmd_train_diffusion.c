@@ -18,6 +18,7 @@ typedef struct settings {
     int weighting, dtype, spacing, weights;
     double learning_rate, ema, weight_decay, clip;
     bool no_flip;
+    double skip_dropout;
     double minutes, checkpoint_minutes, sheet_minutes;
 } settings;
 
@@ -136,6 +137,13 @@ static const eq_option options[] = {
      .kind = EQ_FLAG,
      .member = offsetof(settings, no_flip),
      .help = "do not mirror half of the images"},
+    {.name = "skip-dropout",
+     .kind = EQ_REAL,
+     .value = "P",
+     .standard = "0",
+     .member = offsetof(settings, skip_dropout),
+     .real = {0, 0.9},
+     .help = "how often noisy images lose skip connections, so that more passes through h, where guidance works"},
     {.heading = "Run"},
     {.name = "weights",
      .kind = EQ_CHOICE,
@@ -256,6 +264,7 @@ static eq_status fill_run(const eq_invocation *call, watch *w, eq_diffusion_run 
                                            .optimiser = optimiser,
                                            .batch = (int)s->batch,
                                            .flip = !s->no_flip,
+                                           .skip_dropout = s->skip_dropout,
                                            .seed = (uint64_t)call->common.seed,
                                            .dtype = s->dtype == 0 ? EQ_F32 : EQ_BF16},
                               .schedule = eq_schedule_config_default(),
