@@ -33,6 +33,12 @@ EQ_API void eq_set_log(eq_context *ctx, eq_log_fn log, void *user);
 EQ_API void eq_set_threads(eq_context *ctx, int threads);
 EQ_API int eq_threads(const eq_context *ctx);
 
+/* Model files may hold tensors that the network has no use for (false, the default: that is EQ_BAD_INPUT, for it hints
+ * at a wrong configuration). Allowed, they are left out, and a warning names them. What a network lacks is always an
+ * error. */
+EQ_API void eq_set_allow_unused(eq_context *ctx, bool allow);
+EQ_API bool eq_allow_unused(const eq_context *ctx);
+
 /* Asks the running call to stop at its next safe point with EQ_CANCELLED. Async-signal-safe. The request stands, also
  * for later calls, until eq_cancel_clear. */
 EQ_API void eq_cancel(eq_context *ctx);

@@ -13,6 +13,7 @@ struct eq_context {
     eq_log_fn log;
     void *log_user;
     int threads;
+    bool allow_unused;
     atomic_bool cancelled;
 };
 
@@ -62,6 +63,16 @@ int eq_threads(const eq_context *ctx)
         return ctx->threads;
     long online = sysconf(_SC_NPROCESSORS_ONLN);
     return online > 0 ? (int)online : 1;
+}
+
+void eq_set_allow_unused(eq_context *ctx, bool allow)
+{
+    ctx->allow_unused = allow;
+}
+
+bool eq_allow_unused(const eq_context *ctx)
+{
+    return ctx->allow_unused;
 }
 
 void eq_cancel(eq_context *ctx)

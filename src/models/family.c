@@ -122,8 +122,17 @@ static eq_status unknown(eq_context *ctx, const eq_tensor_file *file, const eq_f
     append_names(details, sizeof details, "; it lacks ", d->shown_missing, d->missing);
     append_names(details, sizeof details, "; not part of that are ", d->shown_foreign, d->foreign);
     return eq_fail(ctx, EQ_BAD_INPUT,
-                   "%s: not a network that is known here (%s). Closest is the %s, to which %zu of %zu tensors fit%s",
-                   file->path, known, closest->title, d->fitting, file->count, details);
+                   "%s: not a network that is known here (%s). Closest is the %s, to which %zu of %zu tensors fit%s%s",
+                   file->path, known, closest->title, d->fitting, file->count, details,
+                   d->missing == 0 ? "; --allow-unused leaves them out" : "");
+}
+
+/* Warns of each tensor that is none of the family's. */
+static void list_foreign(eq_context *ctx, const eq_family *family, const eq_tensor_file *file)
+{
+    for (size_t i = 0; i < file->count; i++)
+        if (!fits(family, file->entries[i].name))
+            eq_log(ctx, EQ_LOG_WARNING, "%s: not used: %s", file->path, file->entries[i].name);
 }
 
 eq_status eq_checkpoint_family(eq_context *ctx, const eq_tensor_file *file, const eq_family **out)
@@ -132,7 +141,8 @@ eq_status eq_checkpoint_family(eq_context *ctx, const eq_tensor_file *file, cons
     distance least = {0};
     for (int i = 0; eq_family_at(i); i++) {
         distance d = measure(&families[i], file);
-        if (d.missing == 0 && d.foreign == 0) {
+        if (d.missing == 0 && (d.foreign == 0 || eq_allow_unused(ctx))) {
+            list_foreign(ctx, &families[i], file);
             *out = &families[i];
             return EQ_OK;
         }

@@ -23,8 +23,9 @@ typedef struct eq_family {
 /* Number i of the table, NULL past its end. */
 const eq_family *eq_family_at(int i);
 
-/* The family whose required tensors are all in the file and whose names all of the file's are. Otherwise EQ_BAD_INPUT,
- * naming the closest family and the first tensors that are missing or do not fit it. */
+/* The family whose required tensors are all in the file and whose names all of the file's are. Others may be there
+ * where the context allows unused ones, which are then warned of. Otherwise EQ_BAD_INPUT, naming the closest family and
+ * the first tensors that are missing or do not fit it. */
 eq_status eq_checkpoint_family(eq_context *ctx, const eq_tensor_file *file, const eq_family **out);
 
 #endif

@@ -127,7 +127,18 @@ static bool contains(const eq_tensor *const *list, int count, const eq_tensor *t
     return false;
 }
 
-/* Names the first tensors of the file that no parameter took. taken: [count] */
+/* One warning for each that is left out, up to a number that can be read. */
+static void list_unused(eq_context *ctx, const char *path, const char *name, size_t number)
+{
+    enum { LISTED = 50 };
+    if (number <= LISTED)
+        eq_log(ctx, EQ_LOG_WARNING, "%s: not used: %s", path, name);
+    else if (number == LISTED + 1)
+        eq_log(ctx, EQ_LOG_WARNING, "%s: not used: more tensors", path);
+}
+
+/* Names the first tensors of the file that no parameter took, or all of them in warnings where that is allowed. taken:
+ * [count] */
 static eq_status check_unused(eq_context *ctx, const eq_tensor_file *file, const eq_name_map *names,
                               const eq_tensor *const *taken, int count)
 {
@@ -138,17 +149,21 @@ static eq_status check_unused(eq_context *ctx, const eq_tensor_file *file, const
         const eq_named_tensor *entry = &file->entries[i];
         if (strncmp(entry->name, prefix, strlen(prefix)) != 0 || contains(taken, count, &entry->tensor))
             continue;
-        if (extra++ < 3)
+        extra++;
+        if (eq_allow_unused(ctx))
+            list_unused(ctx, file->path, entry->name, extra);
+        else if (extra <= 3)
             used += (size_t)snprintf(list + used, used < sizeof list ? sizeof list - used : 0, "%s%s",
                                      extra > 1 ? ", " : "", entry->name);
         if (used >= sizeof list)
             used = sizeof list - 1;
     }
-    if (extra == 0)
+    if (extra == 0 || eq_allow_unused(ctx))
         return EQ_OK;
     return eq_fail(ctx, EQ_BAD_INPUT,
-                   "%s: %zu tensors that this network has no use for: %s%s; is the configuration right?", file->path,
-                   extra, list, extra > 3 ? ", ..." : "");
+                   "%s: %zu tensors that this network has no use for: %s%s; is the configuration right? --allow-unused "
+                   "leaves them out",
+                   file->path, extra, list, extra > 3 ? ", ..." : "");
 }
 
 eq_status eq_weights_load(eq_context *ctx, eq_params *params, const eq_tensor_file *file, const eq_name_map *names)

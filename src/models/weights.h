@@ -27,7 +27,8 @@ typedef struct eq_name_map {
 /* Points every declared parameter at its tensor in the file, which must stay open as long as they are used (until
  * eq_params_allocate has copied them). Each is looked for under our name, then under that of `names` (NULL: our names
  * only). Parts that are not in one piece are copied; the copies belong to `params`. Trailing dimensions of 1 may be
- * there or not. EQ_BAD_INPUT names parameters that are missing or of another shape, and tensors that none wanted. */
+ * there or not. EQ_BAD_INPUT names parameters that are missing or of another shape, and tensors that none wanted; these
+ * are left out with a warning where eq_set_allow_unused allows it. */
 eq_status eq_weights_load(eq_context *ctx, eq_params *params, const eq_tensor_file *file, const eq_name_map *names);
 
 /* Writes all parameters as safetensors in `dtype` (EQ_F32, EQ_BF16 or EQ_F16), under a temporary name, then renames. */

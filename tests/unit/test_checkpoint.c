@@ -7,14 +7,13 @@
 
 #include <cmocka.h>
 
-#include "base/file.h"
 #include "diffusion/checkpoint.h"
 #include "diffusion/denoiser.h"
-#include "io/safetensors.h"
 #include "kernels/program.h"
 #include "models/names_adm.h"
 #include "models/names_ddpm.h"
 #include "temporary.h"
+#include "unit/checkpoint_file.h"
 #include "unit/tiny.h"
 
 static eq_context *ctx;
@@ -64,79 +63,12 @@ static eq_unet_config ddpm_config(void)
                             .time_channels = 32};
 }
 
-/* Parameter files being made: tensors by their name there. */
-typedef struct file_maker {
-    eq_named_tensor tensors[1024];
-    size_t count;
-} file_maker;
-
-static eq_tensor *add_tensor(file_maker *file, const char *name, eq_shape shape)
-{
-    for (size_t i = 0; i < file->count; i++)
-        if (strcmp(file->tensors[i].name, name) == 0)
-            return &file->tensors[i].tensor;
-    assert_true(file->count < 1024);
-    eq_named_tensor *added = &file->tensors[file->count++];
-    *added = (eq_named_tensor){strdup(name), {EQ_F32, shape, calloc((size_t)eq_shape_count(&shape), sizeof(float))}};
-    return &added->tensor;
-}
-
-/* Writes a query, key or value into the fused tensor, row by row as the original code would read it. */
-static void fuse(eq_tensor *to, const eq_tensor *from, int which, int heads, bool new_order)
-{
-    int64_t channels = from->shape.dim[0], head = channels / heads, row = eq_shape_count(&from->shape) / channels;
-    for (int64_t i = 0; i < channels; i++) {
-        int64_t place = new_order ? which * channels + i : (i / head * 3 + which) * head + i % head;
-        memcpy((float *)to->data + place * row, (const float *)from->data + i * row, (size_t)row * sizeof(float));
-    }
-}
-
-static void add_param(file_maker *file, const eq_name_map *map, const eq_param *param, bool new_order)
-{
-    char name[256];
-    eq_weight_part part = {0};
-    assert_true(map->name(map->user, param->name, name, sizeof name, &part));
-    eq_shape shape = param->tensor.shape;
-    if (!strstr(name, ".qkv.")) {
-        assert_int_equal(part.block, 0);
-        memcpy(add_tensor(file, name, shape)->data, param->tensor.data, eq_tensor_bytes(&param->tensor));
-        return;
-    }
-    int which = strstr(param->name, ".query.") ? 0 : strstr(param->name, ".key.") ? 1 : 2;
-    shape.dim[0] *= 3;
-    if (shape.rank == 2)
-        shape = eq_shape_of(shape.dim[0], shape.dim[1], 1);
-    fuse(add_tensor(file, name, shape), &param->tensor, which, (int)(param->tensor.shape.dim[0] / 16), new_order);
-}
-
-/* Writes "<folder>/model.pt", and settings beside it unless they are NULL. Returns its path, static. */
-static const char *write_checkpoint(const char *folder, const eq_params *params, const eq_name_map *map, bool new_order,
-                                    const char *settings)
-{
-    static char path[600];
-    file_maker *file = calloc(1, sizeof *file);
-    for (int i = 0; i < params->count; i++)
-        add_param(file, map, &params->items[i], new_order);
-    snprintf(path, sizeof path, "%s/model_config.json", folder);
-    remove(path);
-    if (settings)
-        assert_ok(eq_file_write(ctx, path, settings, strlen(settings)));
-    snprintf(path, sizeof path, "%s/model.pt", folder);
-    assert_ok(eq_safetensors_write(ctx, path, file->tensors, file->count, NULL, 0));
-    for (size_t i = 0; i < file->count; i++) {
-        free((char *)file->tensors[i].name);
-        free(file->tensors[i].tensor.data);
-    }
-    free(file);
-    return path;
-}
-
 static const char *write_adm(const char *folder, const eq_unet_config *unet, const eq_params *params, bool new_order,
                              const char *settings)
 {
     eq_adm_names names = {unet, new_order};
     eq_name_map map = eq_adm_name_map(&names);
-    return write_checkpoint(folder, params, &map, new_order, settings);
+    return write_checkpoint(ctx, folder, params, &map, new_order, settings);
 }
 
 typedef struct loaded {
@@ -471,14 +403,14 @@ static void ddpm_comes_back(void **state)
         unet.mid_attention = variant == 0;
         eq_params *params = tiny_params(ctx, &unet, 9);
         loaded l;
-        assert_ok(
-            load(write_checkpoint(*state, params, &map, false, "{\"image_size\": 16, \"ch\": 32, \"ch_mult\": [2, 1]}"),
-                 &l));
+        assert_ok(load(
+            write_checkpoint(ctx, *state, params, &map, false, "{\"image_size\": 16, \"ch\": 32, \"ch_mult\": [2, 1]}"),
+            &l));
         check_same(&l.unet, &unet);
         assert_true(same_params(l.params, params));
         unload(&l);
-        assert_fails(load(write_checkpoint(*state, params, &map, false, "{\"ch_mult\": [1, 2]}"), &l), EQ_BAD_INPUT,
-                     "ch_mult does not go with the weights");
+        assert_fails(load(write_checkpoint(ctx, *state, params, &map, false, "{\"ch_mult\": [1, 2]}"), &l),
+                     EQ_BAD_INPUT, "ch_mult does not go with the weights");
         unload(&l);
         eq_params_free(params);
     }
@@ -488,65 +420,6 @@ static void ddpm_comes_back(void **state)
     assert_string_equal(theirs, "up.1.block.2.nin_shortcut.weight");
     assert_true(map.name(map.user, "mid_block.attentions.0.key.bias", theirs, sizeof theirs, &part));
     assert_string_equal(theirs, "mid.attn_1.k.bias");
-}
-
-/* --- families --- */
-
-static void open_names(const char *const *names, eq_tensor_file *out)
-{
-    static float number;
-    eq_tensor tensor = {EQ_F32, eq_shape_of(1), &number};
-    assert_ok(eq_tensor_file_start(ctx, "x.ckpt", out));
-    for (; *names; names++)
-        assert_ok(eq_tensor_file_add(ctx, out, *names, &tensor));
-    assert_ok(eq_tensor_file_finish(ctx, out));
-}
-
-static void families_by_their_names(void **state)
-{
-    for (int i = 0; eq_family_at(i); i++) {
-        eq_tensor_file file;
-        const eq_family *found;
-        open_names(eq_family_at(i)->required, &file);
-        assert_ok(eq_checkpoint_family(ctx, &file, &found));
-        assert_ptr_equal(found, eq_family_at(i));
-        eq_tensor_file_close(&file);
-    }
-}
-
-static void unknown_families_say_what_is_near(void **state)
-{
-    static const struct {
-        const char *names[8], *parts[3];
-    } cases[] = {
-        {{"time_embed.0.weight", "input_blocks.0.0.weight", "middle_block.0.in_layers.0.weight", "out.0.weight",
-          "out.2.weight", "input_blocks.1.1.transformer_blocks.0.norm1.weight"},
-         {"guided-diffusion", "5 of 6 tensors", "not part of that are input_blocks.1.1.transformer_blocks"}},
-        {{"temb.dense.0.weight", "conv_in.weight", "down.0.block.0.norm1.weight", "conv_out.weight"},
-         {"SDEdit", "4 of 4 tensors", "it lacks mid.block_1.norm1.weight, norm_out.weight"}},
-        {{"layer1.0.conv1.weight", "fc.bias"}, {"not a network that is known here", "fc.bias", "SDEdit"}},
-        {{NULL}, {"not a network that is known here", "there are none", ""}},
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        eq_tensor_file file;
-        const eq_family *found;
-        open_names(cases[i].names, &file);
-        for (int k = 0; k < 3; k++)
-            assert_fails(eq_checkpoint_family(ctx, &file, &found), EQ_BAD_INPUT, cases[i].parts[k]);
-        eq_tensor_file_close(&file);
-    }
-}
-
-/* Required names alone are a family's, but no network. */
-static void bare_files_are_refused(void **state)
-{
-    for (int i = 0; eq_family_at(i); i++) {
-        loaded l = {.params = eq_params_new(ctx)};
-        open_names(eq_family_at(i)->required, &l.file);
-        eq_status status = eq_checkpoint_load(ctx, eq_family_at(i), &l.file, &l.unet, l.params, &l.schedule);
-        assert_int_equal(status, eq_family_at(i)->id == EQ_FAMILY_LDM ? EQ_BAD_USAGE : EQ_BAD_INPUT);
-        unload(&l);
-    }
 }
 
 /* Whatever tensor is missing, or has another shape, loading fails and says so. */
@@ -591,9 +464,6 @@ int main(void)
         in_folder(usual_multiples),
         in_folder(schedules),
         in_folder(ddpm_comes_back),
-        cmocka_unit_test(families_by_their_names),
-        cmocka_unit_test(unknown_families_say_what_is_near),
-        cmocka_unit_test(bare_files_are_refused),
         in_folder(damaged_files_are_refused),
     };
     ctx = eq_context_new();

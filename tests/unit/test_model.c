@@ -224,6 +224,14 @@ static void wrong_tensors(void **state)
     eq_tensor_file_close(&file);
     assert_fails(load(*state, extra, 3, params, &file), EQ_BAD_INPUT, "1 tensors that this network has no use for");
     eq_tensor_file_close(&file);
+
+    eq_set_allow_unused(ctx, true);
+    assert_ok(load(*state, extra, 6, params, &file));
+    assert_ptr_equal(params->items[1].tensor.data, eq_tensor_file_find(&file, "mid.proj_attn.bias")->data);
+    eq_tensor_file_close(&file);
+    assert_fails(load(*state, missing, 1, params, &file), EQ_BAD_INPUT, "no tensor mid.proj_attn.bias");
+    eq_tensor_file_close(&file);
+    eq_set_allow_unused(ctx, false);
     eq_params_free(params);
 }
 

@@ -14,7 +14,7 @@
 
 typedef struct settings {
     const char *model, *out, *evaluator, *verify;
-    bool resume;
+    bool resume, allow_unused;
     double checkpoint_minutes, verify_limit;
     int report;
     int64_t count, steps, first_index;
@@ -51,6 +51,7 @@ static const eq_option options[] = {
      .member = offsetof(settings, model),
      .help = "model folder, or a name such as portraits, which comes with the tool; predictors in its adp/ and an "
              "evaluator in its evaluator/ are used"},
+    EQ_OPTION_ALLOW_UNUSED,
     {.name = "out",
      .letter = 'o',
      .kind = EQ_FOLDER,
@@ -333,6 +334,7 @@ static eq_status open_all(generate_run *r)
 {
     eq_context *ctx = r->call->ctx;
     const settings *s = r->s;
+    eq_set_allow_unused(ctx, s->allow_unused);
     EQ_TRY(eq_model_folder(ctx, s->model, &r->model));
     EQ_TRY(eq_pipeline_open(ctx, r->model, &r->pipeline));
     for (int i = 0; i < s->adps.count; i++)

@@ -7,7 +7,11 @@
 
 enum { LONGEST_LIST = 64, KEY_COLUMN = 20 };
 
-static const eq_option options[] = {{0}};
+typedef struct settings {
+    bool allow_unused;
+} settings;
+
+static const eq_option options[] = {EQ_OPTION_ALLOW_UNUSED, {0}};
 
 static const char *const examples[] = {
     "equipoise inspect model",
@@ -113,6 +117,8 @@ static eq_status run(const eq_invocation *call)
     json_t *json;
     char *model = NULL;
     const char *path = call->arguments[0];
+    const settings *s = call->settings;
+    eq_set_allow_unused(call->ctx, s->allow_unused);
     bool named = !eq_path_exists(path) && eq_model_folder(call->ctx, path, &model) == EQ_OK;
     eq_status status = eq_inspect(call->ctx, named ? model : path, &json);
     free(model);
@@ -134,6 +140,7 @@ const eq_command eq_command_inspect = {
         "checked as they are when used.",
     .examples = examples,
     .options = options,
+    .settings_size = sizeof(settings),
     .arguments = {.value = "FILE|DIR|NAME", .least = 1, .most = 1, .kind = EQ_FILE},
     .reports = true,
     .run = run,

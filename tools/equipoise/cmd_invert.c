@@ -15,7 +15,7 @@ typedef struct settings {
     const char *model, *images, *out, *spacing;
     int64_t steps, micro_batch;
     int dtype;
-    bool reconstruct, strict;
+    bool reconstruct, strict, allow_unused;
 } settings;
 
 static const char *const dtypes[] = {"f32", "bf16", NULL};
@@ -28,6 +28,7 @@ static const eq_option options[] = {
      .required = true,
      .member = offsetof(settings, model),
      .help = "diffusion model: a folder, or a name as in generate"},
+    EQ_OPTION_ALLOW_UNUSED,
     {.name = "images",
      .kind = EQ_FOLDER,
      .value = "DIR",
@@ -113,6 +114,7 @@ static eq_status open_all(invert_run *r)
     const settings *s = r->s;
     if (eq_path_exists(s->out))
         return eq_fail(ctx, EQ_BAD_USAGE, "--out %s: there is something already; choose a new folder", s->out);
+    eq_set_allow_unused(ctx, s->allow_unused);
     EQ_TRY(eq_model_folder(ctx, s->model, &r->model));
     EQ_TRY(eq_pipeline_open(ctx, r->model, &r->pipeline));
     EQ_TRY(eq_dataset_open(ctx, s->images, eq_model_image_size(&r->pipeline->model), s->strict, &r->data));

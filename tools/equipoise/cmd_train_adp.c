@@ -23,6 +23,7 @@ static const eq_option options[] = {
      .required = true,
      .member = offsetof(settings, model),
      .help = "model whose h the predictors read: a folder, or a name as in generate"},
+    EQ_OPTION_ALLOW_UNUSED,
     {.name = "out",
      .letter = 'o',
      .kind = EQ_FOLDER,
@@ -324,6 +325,7 @@ static eq_status run_all(eq_adp_run *r)
     EQ_TRY(check_settings(r));
     if (r->s->class_prompts.count > 0)
         EQ_TRY(eq_class_prompts_read(ctx, &r->s->class_prompts, r->s->count, &r->prompts));
+    eq_set_allow_unused(ctx, r->s->allow_unused);
     EQ_TRY(eq_model_folder(ctx, r->s->model, &r->model));
     EQ_TRY(eq_pipeline_open(ctx, r->model, &r->pipeline));
     r->h_path = r->s->h_file ? strdup(r->s->h_file) : eq_path_join(r->s->out, "h-vectors.tmp");

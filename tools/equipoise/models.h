@@ -4,6 +4,13 @@
 
 #include "base/error.h"
 
+/* The row of commands that open a model: fills `allow_unused` of their `settings`. */
+#define EQ_OPTION_ALLOW_UNUSED                                                                                         \
+    {                                                                                                                  \
+        .name = "allow-unused", .kind = EQ_FLAG, .member = offsetof(settings, allow_unused),                           \
+        .help = "take a model although its files hold tensors that it has no use for, and list them"                   \
+    }
+
 /* The folder of the model `name` ("portraits"): below $EQUIPOISE_MODELS, ./models, the installed data folder, or the
  * sources the tool was built from. A name that is a model's folder stands for itself, and so does any other path.
  * Malloc'ed, the caller frees it. EQ_BAD_INPUT says where it was looked for. */

@@ -17,7 +17,7 @@ typedef struct eq_adp_settings {
     int from, dtype;
     int64_t count, steps, every, hidden, epochs, batch, micro_batch;
     double eta, learning_rate, weight_decay, held_out, confidence, cfg;
-    bool unbalanced, strict;
+    bool unbalanced, strict, allow_unused;
 } eq_adp_settings;
 
 enum { EQ_ADP_FROM_SAMPLES, EQ_ADP_FROM_NOISE, EQ_ADP_FROM_INVERSION };
