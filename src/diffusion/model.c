@@ -4,7 +4,6 @@
 #include <stdlib.h>
 
 #include "base/file.h"
-#include "base/hash.h"
 #include "base/path.h"
 #include "models/diffusers_unet.h"
 #include "models/weights.h"
@@ -45,7 +44,6 @@ static eq_status open_parts(eq_context *ctx, const char *path, eq_model *out)
         return eq_fail(ctx, EQ_BAD_INPUT, "%s: no such model folder", path);
     EQ_TRY(eq_path_is_folder(path) ? eq_model_open_folder(ctx, out) : eq_model_open_file(ctx, out));
     EQ_TRY(check_parts(ctx, out));
-    EQ_TRY(eq_sha256_file(ctx, out->weights.path, out->hash));
     return find_h_shape(ctx, out);
 }
 
@@ -56,6 +54,12 @@ eq_status eq_model_open(eq_context *ctx, const char *path, eq_model *out)
     if (status != EQ_OK)
         eq_model_close(out);
     return status;
+}
+
+eq_status eq_model_hash(eq_context *ctx, eq_model *model, const char **out)
+{
+    *out = model->known_hash;
+    return model->known_hash[0] ? EQ_OK : eq_tensor_file_hash(ctx, &model->weights, model->known_hash);
 }
 
 bool eq_model_prompted(const eq_model *model)

@@ -14,8 +14,8 @@ typedef struct eq_model {
     eq_params *params; /* views of `weights` */
     eq_tensor_file weights;
     eq_schedule schedule;
-    char hash[65];    /* SHA-256 of the U-Net's weights file: what attribute predictors are bound to */
-    eq_shape h_shape; /* [h', w', c] at the model's own sample_size */
+    char known_hash[65]; /* "" until eq_model_hash was asked */
+    eq_shape h_shape;    /* [h', w', c] at the model's own sample_size */
 
     bool latent; /* the U-Net works on latents, and what follows is there */
     eq_vae_config vae;
@@ -27,6 +27,10 @@ typedef struct eq_model {
  * reads. Freed with eq_model_close. EQ_BAD_INPUT names the file and the fault. */
 eq_status eq_model_open(eq_context *ctx, const char *path, eq_model *out);
 void eq_model_close(eq_model *model);
+
+/* SHA-256 of the U-Net's weights file: what attribute predictors are bound to, and what run.json records. Computed when
+ * it is asked for, as it takes seconds for gigabytes; see eq_tensor_file_hash. *out belongs to the model. */
+eq_status eq_model_hash(eq_context *ctx, eq_model *model, const char **out);
 
 /* Whether it is told by a prompt what to show. */
 bool eq_model_prompted(const eq_model *model);

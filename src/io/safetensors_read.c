@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/memory.h"
 #include "base/path.h"
 #include "io/json.h"
 
@@ -30,10 +29,17 @@ bool eq_safetensors_dtype_find(const char *name, eq_dtype *out)
     return false;
 }
 
+/* Room for a tensor that is not aligned in the file; filled when somebody looks for the tensor. */
+struct copy {
+    void *to;
+    const uint8_t *from; /* NULL: it is done */
+    size_t size;
+};
+
 /* What the tensors' data lie in. */
 struct owner {
     eq_mapping mapping;
-    void **copies; /* [copy_count], of tensors that were not aligned */
+    struct copy *copies; /* [copy_count] */
     size_t copy_count;
 };
 
@@ -43,12 +49,24 @@ static void unload_owner(void *pointer)
     eq_mapping_unload(&owner->mapping);
 }
 
+static void fetch(void *pointer, const eq_tensor *tensor)
+{
+    struct owner *owner = pointer;
+    for (size_t i = 0; i < owner->copy_count; i++) {
+        struct copy *copy = &owner->copies[i];
+        if (copy->to == tensor->data && copy->from) {
+            memcpy(copy->to, copy->from, copy->size);
+            copy->from = NULL;
+        }
+    }
+}
+
 static void release_owner(void *pointer)
 {
     struct owner *owner = pointer;
     eq_mapping_close(&owner->mapping);
     for (size_t i = 0; i < owner->copy_count; i++)
-        eq_buffer_free(owner->copies[i]);
+        free(owner->copies[i].to);
     free(owner->copies);
     free(owner);
 }
@@ -126,7 +144,7 @@ static eq_status check_cover(eq_context *ctx, const char *name, struct extent *e
     return EQ_OK;
 }
 
-/* Points tensor->data at its bytes, or at an aligned copy of them. */
+/* Points tensor->data at its bytes, or at room for an aligned copy of them: memory that is not touched yet. */
 static eq_status place(eq_context *ctx, const uint8_t *bytes, struct owner *owner, eq_tensor *tensor)
 {
     if ((uintptr_t)bytes % eq_dtype_size(tensor->dtype) == 0) {
@@ -134,16 +152,14 @@ static eq_status place(eq_context *ctx, const uint8_t *bytes, struct owner *owne
         return EQ_OK;
     }
     size_t size = eq_tensor_bytes(tensor);
-    void **copies = realloc(owner->copies, (owner->copy_count + 1) * sizeof *copies);
+    struct copy *copies = realloc(owner->copies, (owner->copy_count + 1) * sizeof *copies);
     if (!copies)
         return eq_fail_memory(ctx, "a tensor");
     owner->copies = copies;
-    void *copy = eq_buffer_new(size);
-    if (!copy)
+    tensor->data = malloc(size + 1);
+    if (!tensor->data)
         return eq_fail_memory(ctx, "a tensor");
-    memcpy(copy, bytes, size);
-    copies[owner->copy_count++] = copy;
-    tensor->data = copy;
+    copies[owner->copy_count++] = (struct copy){tensor->data, bytes, size};
     return EQ_OK;
 }
 
@@ -231,6 +247,7 @@ static eq_status open_owned(eq_context *ctx, const uint8_t *bytes, size_t size, 
     file.owner = owner;
     file.release = release_owner;
     file.unload = unload_owner;
+    file.fetch = fetch;
     if (status == EQ_OK)
         status = parse(ctx, bytes, size, &file);
     if (status != EQ_OK) {

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file_hash.h"
 #include "base/path.h"
 #include "io/json.h"
 
@@ -17,6 +18,15 @@ static void unload_owner(void *pointer)
     const struct owner *owner = pointer;
     for (size_t i = 0; i < owner->count; i++)
         eq_tensor_file_unload(&owner->shards[i]);
+}
+
+/* A tensor here has the data of its namesake in a shard. */
+static void fetch(void *pointer, const eq_tensor *tensor)
+{
+    const struct owner *owner = pointer;
+    for (size_t i = 0; i < owner->count; i++)
+        if (owner->shards[i].fetch)
+            owner->shards[i].fetch(owner->shards[i].owner, tensor);
 }
 
 static void release_owner(void *pointer)
@@ -72,7 +82,7 @@ static eq_status read_index(eq_context *ctx, const eq_json *index, eq_tensor_fil
         const eq_tensor_file *shard = NULL;
         EQ_TRY(eq_json_string(ctx, &map, name, &shard_name));
         EQ_TRY(find_shard(ctx, out->path, shard_name, out->owner, &shard));
-        const eq_tensor *tensor = eq_tensor_file_find(shard, name);
+        const eq_tensor *tensor = eq_tensor_file_peek(shard, name);
         if (!tensor)
             return eq_fail(ctx, EQ_BAD_INPUT, "%s: the tensor \"%s\" is missing, though %s says it is there",
                            shard->path, name, out->path);
@@ -101,6 +111,7 @@ eq_status eq_shards_open(eq_context *ctx, const char *path, eq_tensor_file *out)
     }
     file.release = release_owner;
     file.unload = unload_owner;
+    file.fetch = fetch;
     EQ_TRY_GOTO(status, eq_json_read(ctx, path, &index), fail);
     EQ_TRY_GOTO(status, read_index(ctx, &index, &file), fail);
     eq_json_close(&index);
@@ -109,5 +120,38 @@ eq_status eq_shards_open(eq_context *ctx, const char *path, eq_tensor_file *out)
 fail:
     eq_json_close(&index);
     eq_tensor_file_close(&file);
+    return status;
+}
+
+bool eq_shards_are(const eq_tensor_file *file)
+{
+    return file->release == release_owner;
+}
+
+static int compare_paths(const void *a, const void *b)
+{
+    return strcmp((*(const eq_tensor_file *const *)a)->path, (*(const eq_tensor_file *const *)b)->path);
+}
+
+eq_status eq_shards_hash(eq_context *ctx, const eq_tensor_file *file, char hex[EQ_SHA256_HEX])
+{
+    const struct owner *owner = file->owner;
+    const eq_tensor_file **sorted = calloc(owner->count + 1, sizeof *sorted);
+    if (!sorted)
+        return eq_fail_memory(ctx, "a list of shards");
+    for (size_t i = 0; i < owner->count; i++)
+        sorted[i] = &owner->shards[i];
+    qsort(sorted, owner->count, sizeof *sorted, compare_paths);
+    eq_sha256 hash = eq_sha256_start();
+    eq_status status = EQ_OK;
+    for (size_t i = 0; i < owner->count && status == EQ_OK; i++) {
+        status = eq_file_hash(ctx, sorted[i]->path, hex);
+        eq_sha256_update(&hash, hex, EQ_SHA256_HEX - 1);
+        eq_sha256_update(&hash, "\n", 1);
+    }
+    free(sorted);
+    uint8_t digest[EQ_SHA256_BYTES];
+    eq_sha256_finish(&hash, digest);
+    eq_sha256_to_hex(digest, hex);
     return status;
 }

@@ -8,4 +8,8 @@
  * container. EQ_BAD_INPUT names the index or the shard and the fault. */
 eq_status eq_shards_open(eq_context *ctx, const char *path, eq_tensor_file *out);
 
+/* Whether that is how the file was opened, and then its hash; see eq_tensor_file_hash. */
+bool eq_shards_are(const eq_tensor_file *file);
+eq_status eq_shards_hash(eq_context *ctx, const eq_tensor_file *file, char hex[65]);
+
 #endif

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/file_hash.h"
 #include "base/path.h"
 #include "io/safetensors.h"
 #include "io/shards.h"
@@ -170,13 +171,26 @@ void eq_tensor_file_unload(const eq_tensor_file *file)
         file->unload(file->owner);
 }
 
-const eq_tensor *eq_tensor_file_find(const eq_tensor_file *file, const char *name)
+eq_status eq_tensor_file_hash(eq_context *ctx, const eq_tensor_file *file, char hex[65])
+{
+    return eq_shards_are(file) ? eq_shards_hash(ctx, file, hex) : eq_file_hash(ctx, file->path, hex);
+}
+
+const eq_tensor *eq_tensor_file_peek(const eq_tensor_file *file, const char *name)
 {
     if (file->count == 0)
         return NULL;
     eq_named_tensor wanted = {.name = name};
     const eq_named_tensor *entry = bsearch(&wanted, file->entries, file->count, sizeof *file->entries, compare_entries);
     return entry ? &entry->tensor : NULL;
+}
+
+const eq_tensor *eq_tensor_file_find(const eq_tensor_file *file, const char *name)
+{
+    const eq_tensor *tensor = eq_tensor_file_peek(file, name);
+    if (tensor && file->fetch)
+        file->fetch(file->owner, tensor);
+    return tensor;
 }
 
 const char *eq_tensor_file_metadata(const eq_tensor_file *file, const char *key)

@@ -26,6 +26,8 @@ typedef struct eq_tensor_file {
     void *owner;
     void (*release)(void *owner);
     void (*unload)(void *owner); /* see eq_tensor_file_unload; may be NULL */
+    /* Makes the tensor's data, which may be an empty place until somebody looks for the tensor; may be NULL. */
+    void (*fetch)(void *owner, const eq_tensor *tensor);
 } eq_tensor_file;
 
 /* Opens a file of any container, told by its content: safetensors, PyTorch's zip archives and its older sequence of
@@ -43,13 +45,21 @@ void eq_tensor_file_close(eq_tensor_file *file);
  * weights that have been packed. */
 void eq_tensor_file_unload(const eq_tensor_file *file);
 
-/* NULL when there is none of that name. */
+/* SHA-256 of what it holds, as eq_file_hash remembers it: of the file, or for an index of the SHA-256 of its shards, a
+ * line each in the order of their names. */
+eq_status eq_tensor_file_hash(eq_context *ctx, const eq_tensor_file *file, char hex[65]);
+
+/* NULL when there is none of that name. Only what is looked for is read from the disk: of the other entries' tensors
+ * type and shape are known, but their data must not be used. */
 const eq_tensor *eq_tensor_file_find(const eq_tensor_file *file, const char *name);
 const char *eq_tensor_file_metadata(const eq_tensor_file *file, const char *key);
 
 /* The tensor that must be there, with that shape; EQ_BAD_INPUT names file, tensor, and both shapes. */
 eq_status eq_tensor_file_get(eq_context *ctx, const eq_tensor_file *file, const char *name, eq_shape shape,
                              eq_tensor *out);
+
+/* The same without reading it, for containers of containers. */
+const eq_tensor *eq_tensor_file_peek(const eq_tensor_file *file, const char *name);
 
 /* For readers of containers. Start names the file; add copies names; finish sorts, and refuses repeated names. After
  * a failure eq_tensor_file_close cleans up. */

@@ -6,7 +6,7 @@
 
 #include "base/attribute.h"
 #include "base/file.h"
-#include "base/hash.h"
+#include "base/file_hash.h"
 #include "base/path.h"
 #include "io/json.h"
 #include "models/weights.h"
@@ -100,7 +100,7 @@ static eq_status open_parts(eq_context *ctx, const char *json_path, const char *
     EQ_TRY(eq_classifier_declare(out->params, &out->config));
     EQ_TRY(eq_tensor_file_open(ctx, weights_path, &out->weights));
     EQ_TRY(eq_weights_load(ctx, out->params, &out->weights, NULL));
-    return eq_sha256_file(ctx, weights_path, out->hash);
+    return eq_file_hash(ctx, weights_path, out->hash);
 }
 
 eq_status eq_classifier_file_open(eq_context *ctx, const char *folder, eq_classifier_file *out)

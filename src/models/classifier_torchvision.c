@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/attribute.h"
-#include "base/hash.h"
+#include "base/file_hash.h"
 #include "base/path.h"
 #include "models/classifier_source.h"
 #include "models/torch_resnet.h"
@@ -271,7 +271,7 @@ static eq_status load(eq_context *ctx, const char *path, eq_classifier_source *o
     EQ_TRY(status);
     eq_torch_resnet_describe(&n->config, out->architecture, sizeof out->architecture);
     out->parameters = n->params->total;
-    return eq_sha256_file(ctx, path, out->hash);
+    return eq_file_hash(ctx, path, out->hash);
 }
 
 static eq_status open_with(eq_context *ctx, const files *f, eq_classifier_source *out)

@@ -4,7 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "base/hash.h"
+#include "base/file_hash.h"
 #include "base/path.h"
 #include "models/classifier_source.h"
 #include "models/clip_model.h"
@@ -154,7 +154,7 @@ static eq_status hash_parts(eq_context *ctx, const char *weights, const char *pr
 {
     char parts[2][EQ_SHA256_HEX];
     uint8_t digest[EQ_SHA256_BYTES];
-    EQ_TRY(eq_sha256_file(ctx, weights, parts[0]));
+    EQ_TRY(eq_file_hash(ctx, weights, parts[0]));
     EQ_TRY(eq_sha256_file(ctx, prompts, parts[1]));
     eq_sha256 hash = eq_sha256_start();
     eq_sha256_update(&hash, parts, sizeof parts);

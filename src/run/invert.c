@@ -142,17 +142,18 @@ eq_status eq_inversion_write(eq_pipeline *pipeline, const eq_invert_options *opt
     eq_named_tensor *tensors = calloc(count + 1, sizeof *tensors);
     float *planes = malloc(count * (size_t)image * sizeof *planes + 1);
     char *settings = settings_text(pipeline, options);
-    eq_status status = EQ_OK;
-    if (tensors && planes && settings) {
+    const char *hash;
+    eq_status status = eq_model_hash(pipeline->ctx, &pipeline->model, &hash);
+    if (status == EQ_OK && tensors && planes && settings) {
         channels_first(noise, options->count, side * side, planes);
         for (size_t i = 0; i < count; i++) {
             tensors[i].name = names[i];
             tensors[i].tensor = (eq_tensor){EQ_F32, eq_shape_of(3, side, side), planes + i * (size_t)image};
         }
         const eq_metadata metadata[] = {
-            {"format", "equipoise inverted images 1"}, {"model", pipeline->model.hash}, {"settings", settings}};
+            {"format", "equipoise inverted images 1"}, {"model", hash}, {"settings", settings}};
         status = eq_safetensors_write(pipeline->ctx, path, tensors, count, metadata, 3);
-    } else {
+    } else if (status == EQ_OK) {
         status = eq_fail_memory(pipeline->ctx, "the noise to write");
     }
     free(tensors);

@@ -103,7 +103,11 @@ static eq_status add_heads(eq_pipeline *pipeline, const char *path, eq_adp *adp)
 {
     int slot = eq_attribute_find(pipeline->attributes, pipeline->adp_count, adp->attribute.name);
     char *kept = strdup(path);
-    eq_status status = eq_adp_check_model(pipeline->ctx, adp, path, pipeline->model.hash, &pipeline->model.h_shape);
+    const char *hash = "";
+    /* Heads that are bound to no model are nothing to read all its weights for. */
+    eq_status status = adp->model_hash[0] ? eq_model_hash(pipeline->ctx, &pipeline->model, &hash) : EQ_OK;
+    if (status == EQ_OK)
+        status = eq_adp_check_model(pipeline->ctx, adp, path, hash, &pipeline->model.h_shape);
     if (status == EQ_OK && !kept)
         status = eq_fail_memory(pipeline->ctx, "a path");
     if (status == EQ_OK && slot < 0 && pipeline->adp_count == EQ_MAX_ADPS)

@@ -63,7 +63,9 @@ static eq_status open_codec(eq_recording *r)
 static eq_status open_writer(eq_recording *r, const char *path, bool ascending)
 {
     const eq_record_options *o = r->options;
-    const eq_model *model = &r->pipeline->model;
+    eq_model *model = &r->pipeline->model;
+    const char *hash;
+    EQ_TRY(eq_model_hash(r->pipeline->ctx, model, &hash));
     r->heads = (r->plan.steps + o->every - 1) / o->every;
     r->timesteps = calloc((size_t)r->heads, sizeof *r->timesteps);
     r->steps = calloc((size_t)r->heads, sizeof *r->steps);
@@ -75,8 +77,8 @@ static eq_status open_writer(eq_recording *r, const char *path, bool ascending)
         r->steps[at] = step;
         r->timesteps[at] = (int64_t)r->plan.call[step].timestep;
     }
-    return eq_h_writer_open(r->pipeline->ctx, path, r->timesteps, r->steps, r->heads, o->count, model->h_shape,
-                            model->hash, &r->writer);
+    return eq_h_writer_open(r->pipeline->ctx, path, r->timesteps, r->steps, r->heads, o->count, model->h_shape, hash,
+                            &r->writer);
 }
 
 eq_status eq_recording_open(eq_recording *r, const char *path, bool from_images)

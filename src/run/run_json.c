@@ -47,13 +47,14 @@ static eq_status predictors_json(eq_context *ctx, const eq_pipeline *pipeline, j
     return EQ_OK;
 }
 
-eq_status eq_run_identity(eq_context *ctx, const eq_pipeline *pipeline, const eq_run_settings *settings,
+eq_status eq_run_identity(eq_context *ctx, eq_pipeline *pipeline, const eq_run_settings *settings,
                           const eq_targets *targets, json_t **out)
 {
+    const char *hash;
+    EQ_TRY(eq_model_hash(ctx, &pipeline->model, &hash));
     json_t *predictors = json_object();
-    *out = json_pack("{s:o, s:s, s:O, s:o, s:o}", "settings", eq_run_settings_json(settings), "model",
-                     pipeline->model.hash, "predictors", predictors, "factors", factors_json(pipeline), "targets",
-                     targets_json(targets));
+    *out = json_pack("{s:o, s:s, s:O, s:o, s:o}", "settings", eq_run_settings_json(settings), "model", hash,
+                     "predictors", predictors, "factors", factors_json(pipeline), "targets", targets_json(targets));
     eq_status status = *out ? predictors_json(ctx, pipeline, predictors) : eq_fail_memory(ctx, "run.json");
     json_decref(predictors);
     if (status != EQ_OK) {
@@ -139,11 +140,13 @@ json_t *eq_run_identity_of(const json_t *run)
 
 /* --- the document --- */
 
-static json_t *model_json(const eq_model *model)
+static json_t *model_json(const eq_run_record *r)
 {
+    const eq_model *model = &r->pipeline->model;
     const int64_t *d = model->h_shape.dim;
-    return json_pack("{s:o, s:s, s:[I,I,I]}", "folder", eq_json_text(model->folder), "hash", model->hash, "h_shape",
-                     (json_int_t)d[0], (json_int_t)d[1], (json_int_t)d[2]);
+    return json_pack("{s:o, s:O, s:[I,I,I]}", "folder", eq_json_text(model->folder), "hash",
+                     json_object_get(r->identity, "model"), "h_shape", (json_int_t)d[0], (json_int_t)d[1],
+                     (json_int_t)d[2]);
 }
 
 static json_t *heads_json(const eq_run_record *r)
@@ -212,9 +215,9 @@ eq_status eq_run_json(eq_context *ctx, const eq_run_record *r, json_t **out)
     double labelling = r->grade ? r->grade->seconds : 0;
     *out = json_pack(
         "{s:s, s:s, s:o, s:o, s:o, s:O, s:O, s:o, s:{s:f, s:f, s:f, s:f}, s:f, s:I, s:{s:I, s:I, s:I, s:I}, s:o}",
-        "format", "equipoise run 1", "version", EQUIPOISE_VERSION, "settings", settings_json(r), "model",
-        model_json(&r->pipeline->model), "heads", heads_json(r), "targets", json_object_get(r->identity, "targets"),
-        "factors", json_object_get(r->identity, "factors"), "strengths", strengths_json(r), "seconds", "total",
+        "format", "equipoise run 1", "version", EQUIPOISE_VERSION, "settings", settings_json(r), "model", model_json(r),
+        "heads", heads_json(r), "targets", json_object_get(r->identity, "targets"), "factors",
+        json_object_get(r->identity, "factors"), "strengths", strengths_json(r), "seconds", "total",
         g->seconds + labelling, "sampling", g->seconds, "guidance", g->guidance_seconds, "labelling", labelling,
         "unet_passes", g->unet_passes, "peak_rss_bytes", peak_rss_bytes(), "planned_bytes", "arena",
         (json_int_t)g->arena_bytes, "packed_weights", (json_int_t)g->weight_bytes, "carries",

@@ -9,7 +9,7 @@
 
 /* Everything that decides a run's images: {"settings": {...}, "model": HASH, "predictors": {ATTRIBUTE: HASH},
  * "factors": {ATTRIBUTE: NUMBER}, "targets": {...}}. */
-eq_status eq_run_identity(eq_context *ctx, const eq_pipeline *pipeline, const eq_run_settings *settings,
+eq_status eq_run_identity(eq_context *ctx, eq_pipeline *pipeline, const eq_run_settings *settings,
                           const eq_targets *targets, json_t **out);
 
 /* EQ_BAD_USAGE says in what a run differs from the one that `folder` was begun with: "steps 40, not 50". */

@@ -98,12 +98,15 @@ static eq_status describe_model(const inspect_subject *s, json_t *json)
     eq_model model;
     EQ_TRY(eq_model_open(s->ctx, s->path, &model));
     inspect_put(json, "h_shape", inspect_integers(model.h_shape.dim, model.h_shape.rank));
-    inspect_put_text(json, "hash", model.hash);
+    const char *hash;
+    eq_status status = eq_model_hash(s->ctx, &model, &hash);
+    if (status == EQ_OK)
+        inspect_put_text(json, "hash", hash);
     inspect_put(json, "unet", unet_json(&model));
     inspect_put(json, "schedule", schedule_json(&model.schedule));
     eq_model_close(&model);
-    if (!is_training(s))
-        return EQ_OK;
+    if (status != EQ_OK || !is_training(s))
+        return status;
     json_t *training = json_object();
     inspect_put(json, "training", training);
     return describe_training(s, training);

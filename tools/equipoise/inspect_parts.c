@@ -1,6 +1,6 @@
 #include "inspect_parts.h"
 
-#include "base/hash.h"
+#include "base/file_hash.h"
 #include "io/json.h"
 
 void inspect_put(json_t *json, const char *key, json_t *value)
@@ -37,7 +37,7 @@ json_t *inspect_classes(const eq_attribute *attribute)
 eq_status inspect_put_hash(const inspect_subject *s, json_t *json)
 {
     char hash[EQ_SHA256_HEX];
-    EQ_TRY(eq_sha256_file(s->ctx, s->path, hash));
+    EQ_TRY(eq_file_hash(s->ctx, s->path, hash));
     inspect_put_text(json, "hash", hash);
     return EQ_OK;
 }
