@@ -23,19 +23,20 @@ eq_clothes eq_clothes_sample(eq_rng *rng, eq_portrait_labels labels)
     clothes.has_tie = clothes.kind == EQ_CLOTH_SUIT && eq_synth_chance(rng, 0.65);
     clothes.necklace = is_female && clothes.kind != EQ_CLOTH_ROLL_NECK && eq_synth_chance(rng, 0.4);
     clothes.shoulder_half_width = is_female ? eq_synth_range(rng, 30, 34) : eq_synth_range(rng, 39, 44);
+    clothes.bottom = bottom_y;
     clothes.neckline = eq_synth_range(rng, 0.85, 1.15);
     return clothes;
 }
 
-static void body_path(cairo_t *cr, const eq_clothes *clothes, const eq_head *head)
+void eq_body_path(cairo_t *cr, const eq_clothes *clothes, const eq_head *head)
 {
     const double s = clothes->shoulder_half_width, n = head->neck_half_width;
-    cairo_move_to(cr, -s - 2, bottom_y);
+    cairo_move_to(cr, -s - 2, clothes->bottom);
     cairo_curve_to(cr, -s - 1, 95, -s + 4, 90.5, -n - 9, 87);
     cairo_curve_to(cr, -n - 4, 85.5, -n - 1, 83, -n, 79);
     cairo_line_to(cr, n, 79);
     cairo_curve_to(cr, n + 1, 83, n + 4, 85.5, n + 9, 87);
-    cairo_curve_to(cr, s - 4, 90.5, s + 1, 95, s + 2, bottom_y);
+    cairo_curve_to(cr, s - 4, 90.5, s + 1, 95, s + 2, clothes->bottom);
     cairo_close_path(cr);
 }
 
@@ -74,7 +75,7 @@ static void draw_lapels(cairo_t *cr, const eq_clothes *clothes, const eq_head *h
         cairo_line_to(cr, side * (n + 6), 86);
         cairo_line_to(cr, side * (n + 7.5), 92.5);
         cairo_line_to(cr, side * (n + 4.5), 94);
-        cairo_line_to(cr, side * x, bottom_y);
+        cairo_line_to(cr, side * x, clothes->bottom);
         cairo_close_path(cr);
         eq_set_rgb(cr, dark);
         cairo_fill(cr);
@@ -86,7 +87,7 @@ void eq_clothes_draw_body(cairo_t *cr, const eq_clothes *clothes, const eq_head 
     const double s = clothes->shoulder_half_width, n = head->neck_half_width;
     const bool layered = clothes->kind == EQ_CLOTH_SUIT;
 
-    body_path(cr, clothes, head);
+    eq_body_path(cr, clothes, head);
     cairo_save(cr);
     cairo_clip_preserve(cr);
     eq_fill_linear(cr, -0.6 * s, collar_y, eq_rgb_scale(clothes->colour, 1.12), 0.7 * s, 104,
@@ -94,8 +95,8 @@ void eq_clothes_draw_body(cairo_t *cr, const eq_clothes *clothes, const eq_head 
     if (layered) {
         cairo_move_to(cr, -n - 1, 78);
         cairo_line_to(cr, n + 1, 78);
-        cairo_line_to(cr, 1.0, bottom_y);
-        cairo_line_to(cr, -1.0, bottom_y);
+        cairo_line_to(cr, 1.0, clothes->bottom);
+        cairo_line_to(cr, -1.0, clothes->bottom);
         cairo_close_path(cr);
         eq_set_rgb(cr, clothes->accent);
         cairo_fill(cr);
@@ -126,14 +127,14 @@ static void draw_shirt_collar(cairo_t *cr, eq_rgb colour, double n, double gap)
     }
 }
 
-static void draw_tie(cairo_t *cr, eq_rgb colour)
+static void draw_tie(cairo_t *cr, eq_rgb colour, double bottom)
 {
     static const double knot_y = 88.5;
     cairo_move_to(cr, -2.2, knot_y);
     cairo_line_to(cr, 2.2, knot_y);
     cairo_line_to(cr, 1.4, knot_y + 3.6);
-    cairo_line_to(cr, 3.0, bottom_y);
-    cairo_line_to(cr, -3.0, bottom_y);
+    cairo_line_to(cr, 3.0, bottom);
+    cairo_line_to(cr, -3.0, bottom);
     cairo_line_to(cr, -1.4, knot_y + 3.6);
     cairo_close_path(cr);
     eq_fill_linear(cr, -2, knot_y, eq_rgb_scale(colour, 1.05), 2, 100, eq_rgb_scale(colour, 0.8));
@@ -188,7 +189,7 @@ void eq_clothes_draw_collar(cairo_t *cr, const eq_clothes *clothes, const eq_hea
     case EQ_CLOTH_SUIT:
         draw_lapels(cr, clothes, head, true);
         if (clothes->has_tie)
-            draw_tie(cr, clothes->tie);
+            draw_tie(cr, clothes->tie, clothes->bottom);
         draw_shirt_collar(cr, clothes->accent, n, clothes->has_tie ? 1.2 : 0.6);
         break;
     case EQ_CLOTH_OPEN_JACKET: draw_lapels(cr, clothes, head, false); break;

@@ -23,9 +23,12 @@ typedef struct eq_clothes {
     eq_rgb tie;
     bool has_tie, necklace;
     double shoulder_half_width, neckline; /* neckline: scales its depth */
+    double bottom;                        /* y where the body ends, outside the picture */
 } eq_clothes;
 
 eq_clothes eq_clothes_sample(eq_rng *rng, eq_portrait_labels labels);
+/* Appends the body's outline to the path. */
+void eq_body_path(cairo_t *cr, const eq_clothes *clothes, const eq_head *head);
 /* The body, drawn before the neck. */
 void eq_clothes_draw_body(cairo_t *cr, const eq_clothes *clothes, const eq_head *head);
 /* Collars, roll necks, hoods and jewellery, drawn after it. */

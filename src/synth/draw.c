@@ -3,6 +3,7 @@
 
 #include <math.h>
 
+#include "synth/attire.h"
 #include "synth/beard.h"
 #include "synth/clothes.h"
 #include "synth/features.h"
@@ -41,6 +42,7 @@ typedef struct look {
     eq_beard beard;
     eq_clothes clothes;
     eq_glasses glasses;
+    eq_attire attire;
 } look;
 
 static background background_sample(eq_rng *rng)
@@ -76,6 +78,17 @@ static light light_sample(eq_rng *rng)
     return l;
 }
 
+/* Everything else stays as it would be without an occupation. */
+static void put_to_work(look *l, uint64_t seed, uint64_t index, eq_portrait_labels labels)
+{
+    /* Smaller and higher than others, so that hats and garments have room. */
+    static const double scale = 0.84, rise = 10;
+    eq_rng rng = eq_rng_make(seed, index, EQ_SYNTH_ATTIRE);
+    l->attire = eq_attire_sample(&rng, labels, &l->clothes);
+    l->pose.scale *= scale;
+    l->pose.y -= rise;
+}
+
 static look look_sample(uint64_t seed, uint64_t index, eq_portrait_labels labels)
 {
     eq_rng rng = eq_rng_make(seed, index, EQ_SYNTH_LOOK);
@@ -89,6 +102,9 @@ static look look_sample(uint64_t seed, uint64_t index, eq_portrait_labels labels
     l.beard = eq_beard_sample(&rng, labels, l.hair.colour, eq_hair_is_long(&l.hair));
     l.clothes = eq_clothes_sample(&rng, labels);
     l.glasses = eq_glasses_sample(&rng, labels);
+    l.attire = (eq_attire){0};
+    if (labels.occupation != EQ_OCCUPATION_NONE)
+        put_to_work(&l, seed, index, labels);
     return l;
 }
 
@@ -129,25 +145,43 @@ static void leave_head_frame(cairo_t *cr)
     cairo_restore(cr);
 }
 
+/* Hair under a hat does not rise above its rim. */
+static void draw_hair(cairo_t *cr, const look *l, void (*part)(cairo_t *, const eq_hair *, const eq_head *))
+{
+    const double line = eq_attire_hair_line(&l->attire, &l->head);
+    if (line <= 0) {
+        part(cr, &l->hair, &l->head);
+        return;
+    }
+    cairo_save(cr);
+    cairo_rectangle(cr, -picture_units, line, 2 * picture_units, 2 * picture_units);
+    cairo_clip(cr);
+    part(cr, &l->hair, &l->head);
+    cairo_restore(cr);
+}
+
 static void draw_figure(cairo_t *cr, const look *l, bool with_glasses)
 {
     enter_head_frame(cr, l);
-    eq_hair_draw_back(cr, &l->hair, &l->head);
+    draw_hair(cr, l, eq_hair_draw_back);
     leave_head_frame(cr);
 
     eq_clothes_draw_body(cr, &l->clothes, &l->head);
     eq_neck_draw(cr, &l->head);
     eq_clothes_draw_collar(cr, &l->clothes, &l->head);
+    eq_garment_draw(cr, &l->attire, &l->clothes, &l->head);
 
     enter_head_frame(cr, l);
     eq_head_draw(cr, &l->head);
     eq_features_draw_skin(cr, &l->features, &l->head);
     eq_beard_draw(cr, &l->beard, &l->features, &l->head);
     eq_features_draw(cr, &l->features, &l->head);
-    eq_hair_draw_front(cr, &l->hair, &l->head);
+    draw_hair(cr, l, eq_hair_draw_front);
     if (with_glasses)
         eq_glasses_draw(cr, &l->glasses, &l->features, &l->head);
+    eq_hat_draw(cr, &l->attire, &l->head);
     leave_head_frame(cr);
+    eq_held_draw(cr, &l->attire, &l->head);
 }
 
 /* The mean of each SUPERSAMPLING x SUPERSAMPLING block. */
@@ -181,6 +215,9 @@ static eq_status check_labels(eq_context *ctx, eq_portrait_labels labels)
             return eq_fail(ctx, EQ_BAD_USAGE, "portrait labels: %s must be below %d, got %d",
                            eq_portrait_attributes[a].name, eq_portrait_attributes[a].class_count,
                            eq_portrait_label(labels, a));
+    if (labels.occupation >= EQ_OCCUPATION_COUNT)
+        return eq_fail(ctx, EQ_BAD_USAGE, "portrait labels: occupation must be below %d, got %d", EQ_OCCUPATION_COUNT,
+                       labels.occupation);
     return EQ_OK;
 }
 
@@ -198,6 +235,7 @@ eq_status eq_portrait_draw(eq_context *ctx, int size, uint64_t seed, uint64_t in
     cairo_t *cr = cairo_create(surface);
     cairo_scale(cr, size * SUPERSAMPLING / picture_units, size * SUPERSAMPLING / picture_units);
     draw_background(cr, &l.background);
+    eq_scene_draw(cr, &l.attire);
     cairo_save(cr);
     cairo_translate(cr, centre_x + l.pose.x, picture_units + l.pose.y);
     cairo_scale(cr, l.pose.scale, l.pose.scale);

@@ -36,7 +36,8 @@ eq_portrait_labels eq_portrait_cell_labels(int cell)
         values[a] = cell % eq_portrait_attributes[a].class_count;
         cell /= eq_portrait_attributes[a].class_count;
     }
-    return (eq_portrait_labels){(uint8_t)values[0], (uint8_t)values[1], (uint8_t)values[2], (uint8_t)values[3]};
+    return (eq_portrait_labels){(uint8_t)values[0], (uint8_t)values[1], (uint8_t)values[2], (uint8_t)values[3],
+                                EQ_OCCUPATION_NONE};
 }
 
 /* The biased world, as a chain: gender; skin, independent of the rest; age given gender; glasses given age.
@@ -80,6 +81,36 @@ void eq_portrait_marginal(const eq_portrait_distribution *distribution, int attr
         marginal[k] = 0;
     for (int cell = 0; cell < EQ_PORTRAIT_CELLS; cell++)
         marginal[eq_portrait_label(eq_portrait_cell_labels(cell), attribute)] += distribution->cells[cell];
+}
+
+void eq_portrait_fit(eq_portrait_distribution *joint, const double *const marginals[EQ_PORTRAIT_ATTRIBUTES])
+{
+    double wanted[EQ_PORTRAIT_ATTRIBUTES][EQ_PORTRAIT_MAX_CLASSES];
+    for (int a = 0; a < EQ_PORTRAIT_ATTRIBUTES; a++) {
+        if (marginals[a])
+            memcpy(wanted[a], marginals[a], (size_t)eq_portrait_attributes[a].class_count * sizeof wanted[a][0]);
+        else
+            eq_portrait_marginal(joint, a, wanted[a]);
+    }
+
+    /* Iterative proportional fitting. Every cell of the start is positive, so it converges for any marginals; the
+     * bound is generous. */
+    enum { MAX_ROUNDS = 1000 };
+    double worst = 1;
+    for (int round = 0; round < MAX_ROUNDS && worst > 1e-12; round++) {
+        worst = 0;
+        for (int a = 0; a < EQ_PORTRAIT_ATTRIBUTES; a++) {
+            double current[EQ_PORTRAIT_MAX_CLASSES];
+            eq_portrait_marginal(joint, a, current);
+            for (int cell = 0; cell < EQ_PORTRAIT_CELLS; cell++) {
+                int k = eq_portrait_label(eq_portrait_cell_labels(cell), a);
+                if (current[k] > 0)
+                    joint->cells[cell] *= wanted[a][k] / current[k];
+            }
+            for (int k = 0; k < eq_portrait_attributes[a].class_count; k++)
+                worst = fmax(worst, fabs(current[k] - wanted[a][k]));
+        }
+    }
 }
 
 /* The wanted marginals; given[a] tells whether attribute a was named. */
@@ -182,33 +213,21 @@ static eq_status parse_option(eq_context *ctx, const char *option, marginals *wa
 eq_status eq_portrait_from_marginals(eq_context *ctx, const char *const *options, size_t count,
                                      eq_portrait_distribution *out)
 {
-    eq_portrait_distribution joint = eq_portrait_biased();
+    const eq_portrait_distribution biased = eq_portrait_biased();
+    return eq_portrait_reweight(ctx, &biased, options, count, out);
+}
+
+eq_status eq_portrait_reweight(eq_context *ctx, const eq_portrait_distribution *start, const char *const *options,
+                               size_t count, eq_portrait_distribution *out)
+{
     marginals wanted = {0};
     for (size_t i = 0; i < count; i++)
         EQ_TRY(parse_option(ctx, options[i], &wanted));
+    const double *values[EQ_PORTRAIT_ATTRIBUTES];
     for (int a = 0; a < EQ_PORTRAIT_ATTRIBUTES; a++)
-        if (!wanted.given[a])
-            eq_portrait_marginal(&joint, a, wanted.values[a]);
-
-    /* Iterative proportional fitting. Every cell of the start is positive, so it converges for any marginals; the
-     * bound is generous. */
-    enum { MAX_ROUNDS = 1000 };
-    double worst = 1;
-    for (int round = 0; round < MAX_ROUNDS && worst > 1e-12; round++) {
-        worst = 0;
-        for (int a = 0; a < EQ_PORTRAIT_ATTRIBUTES; a++) {
-            double current[EQ_PORTRAIT_MAX_CLASSES];
-            eq_portrait_marginal(&joint, a, current);
-            for (int cell = 0; cell < EQ_PORTRAIT_CELLS; cell++) {
-                int k = eq_portrait_label(eq_portrait_cell_labels(cell), a);
-                if (current[k] > 0)
-                    joint.cells[cell] *= wanted.values[a][k] / current[k];
-            }
-            for (int k = 0; k < eq_portrait_attributes[a].class_count; k++)
-                worst = fmax(worst, fabs(current[k] - wanted.values[a][k]));
-        }
-    }
-    *out = joint;
+        values[a] = wanted.given[a] ? wanted.values[a] : NULL;
+    *out = *start;
+    eq_portrait_fit(out, values);
     return EQ_OK;
 }
 

@@ -13,6 +13,20 @@ enum { EQ_GENDER_FEMALE, EQ_GENDER_MALE };
 enum { EQ_SKIN_LIGHT, EQ_SKIN_MEDIUM, EQ_SKIN_DARK };
 enum { EQ_AGE_YOUNG, EQ_AGE_OLDER };
 enum { EQ_GLASSES_NO, EQ_GLASSES_YES };
+enum {
+    EQ_OCCUPATION_NONE,
+    EQ_OCCUPATION_DOCTOR,
+    EQ_OCCUPATION_NURSE,
+    EQ_OCCUPATION_TEACHER,
+    EQ_OCCUPATION_JUDGE,
+    EQ_OCCUPATION_CHEF,
+    EQ_OCCUPATION_BUILDER,
+    EQ_OCCUPATION_FIREFIGHTER,
+    EQ_OCCUPATION_EXECUTIVE,
+    EQ_OCCUPATION_SCIENTIST,
+    EQ_OCCUPATION_FLORIST,
+    EQ_OCCUPATION_COUNT
+};
 
 enum {
     EQ_PORTRAIT_ATTRIBUTES = 4,
@@ -23,9 +37,10 @@ enum {
     EQ_PORTRAIT_MAX_SIZE = 2048,
 };
 
-/* What a portrait is made to show. Each member is an index into the class names of its attribute. */
+/* What a portrait is made to show. Each member is an index into the class names of its attribute; `occupation` is one
+ * into eq_occupation_names (occupations.h), and only that world's portraits have one. */
 typedef struct eq_portrait_labels {
-    uint8_t gender, skin, age, glasses;
+    uint8_t gender, skin, age, glasses, occupation;
 } eq_portrait_labels;
 
 typedef struct eq_portrait_attribute {
@@ -58,6 +73,12 @@ eq_portrait_distribution eq_portrait_balanced(void);
  * be given; the values must sum to 1 within 0.001 (the rest is normalised away). EQ_BAD_USAGE names the option. */
 eq_status eq_portrait_from_marginals(eq_context *ctx, const char *const *options, size_t count,
                                      eq_portrait_distribution *out);
+/* The same with `start`, no cell of which is 0, in the place of the biased default. `out` may be `start`. */
+eq_status eq_portrait_reweight(eq_context *ctx, const eq_portrait_distribution *start, const char *const *options,
+                               size_t count, eq_portrait_distribution *out);
+/* Reweights `joint`, no cell of which is 0, keeping its odds ratios, until it has these marginals, each [class_count]
+ * and summing to 1; an attribute whose marginal is NULL keeps its own. */
+void eq_portrait_fit(eq_portrait_distribution *joint, const double *const marginals[EQ_PORTRAIT_ATTRIBUTES]);
 /* marginal: [class_count of the attribute] */
 void eq_portrait_marginal(const eq_portrait_distribution *distribution, int attribute, double *marginal);
 
@@ -75,16 +96,18 @@ typedef struct eq_synth_options {
     int size; /* pixels; 0 means EQ_PORTRAIT_SIZE */
     uint64_t seed;
     uint64_t first_index;
-    const eq_portrait_distribution *distribution; /* borrowed; NULL means the biased default */
-    const char *out_dir;                          /* created where missing */
+    const eq_portrait_distribution *distribution;  /* borrowed; NULL means the biased default */
+    const struct eq_occupation_world *occupations; /* borrowed; in the place of `distribution`: people at work */
+    const char *out_dir;                           /* created where missing */
 } eq_synth_options;
 
 /* Told after each image; calls come from several threads, one at a time. */
 typedef void (*eq_synth_progress)(void *user, uint64_t done, uint64_t total);
 
 /* Writes out_dir/images/000000.png... (named by index) and out_dir/labels.csv with the header
- * file_name,gender,skin,age,glasses, file names relative to images/. labels.csv is written last: where it stands, the
- * set is complete. */
+ * file_name,gender,skin,age,glasses, file names relative to images/. People at work have a further column occupation,
+ * and captions.csv with the header file_name,caption. labels.csv is written last: where it stands, the set is complete.
+ */
 eq_status eq_synth_write(eq_context *ctx, const eq_synth_options *options, eq_synth_progress progress, void *user);
 
 #endif

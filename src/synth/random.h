@@ -7,7 +7,13 @@
 #include "base/rng.h"
 
 /* Far from the small step numbers that key sampling noise, so that one seed serves both. */
-enum { EQ_SYNTH_LABELS = 0x53594e00, EQ_SYNTH_LOOK = 0x53594e01 };
+enum {
+    EQ_SYNTH_LABELS = 0x53594e00,
+    EQ_SYNTH_LOOK,
+    EQ_SYNTH_OCCUPATION,
+    EQ_SYNTH_ATTIRE,
+    EQ_SYNTH_CAPTION,
+};
 
 static inline double eq_synth_range(eq_rng *rng, double low, double high)
 {

@@ -5,9 +5,10 @@
 
 #include "base/file.h"
 #include "base/path.h"
-#include "synth/portraits.h"
+#include "synth/occupations.h"
 
 enum { MAX_COUNT = 10000000 };
+static const char labels_name[] = "labels.csv", captions_name[] = "captions.csv";
 
 /* What the threads share. A context serves one thread at a time: `ctx` is written to only in the critical section,
  * and each thread draws with a context of its own. */
@@ -22,13 +23,20 @@ typedef struct job {
     eq_status status; /* of the first failure */
 } job;
 
+static eq_portrait_labels sample_labels(const job *j, uint64_t index)
+{
+    const eq_synth_options *o = j->options;
+    return o->occupations ? eq_occupations_sample_labels(o->occupations, o->seed, index)
+                          : eq_portrait_sample_labels(j->distribution, o->seed, index);
+}
+
 static eq_status write_image(eq_context *ctx, const job *j, uint64_t index)
 {
     char *path = eq_format("%s/images/%06" PRIu64 ".png", j->options->out_dir, index);
     if (!path)
         return eq_fail_memory(ctx, "a path");
     eq_image image = {0};
-    eq_portrait_labels labels = eq_portrait_sample_labels(j->distribution, j->options->seed, index);
+    eq_portrait_labels labels = sample_labels(j, index);
     eq_status status = eq_portrait_draw(ctx, j->size, j->options->seed, index, labels, &image);
     if (status == EQ_OK)
         status = eq_image_write_png(ctx, path, &image);
@@ -74,27 +82,63 @@ static void write_images(job *j)
     }
 }
 
-static eq_status write_labels(job *j)
+/* A table with a line for each portrait, its columns behind file_name written by these two. */
+typedef struct table {
+    const char *name;
+    eq_status (*write_header)(job *j, eq_file_writer *file);
+    eq_status (*write_row)(job *j, eq_file_writer *file, uint64_t index);
+} table;
+
+static eq_status write_label_header(job *j, eq_file_writer *file)
 {
-    char *path = eq_path_join(j->options->out_dir, "labels.csv");
+    for (int a = 0; a < EQ_PORTRAIT_ATTRIBUTES; a++)
+        EQ_TRY(eq_file_writer_printf(j->ctx, file, ",%s", eq_portrait_attributes[a].name));
+    return j->options->occupations ? eq_file_writer_printf(j->ctx, file, ",occupation") : EQ_OK;
+}
+
+static eq_status write_label_row(job *j, eq_file_writer *file, uint64_t index)
+{
+    const eq_portrait_labels labels = sample_labels(j, index);
+    for (int a = 0; a < EQ_PORTRAIT_ATTRIBUTES; a++)
+        EQ_TRY(eq_file_writer_printf(j->ctx, file, ",%s",
+                                     eq_portrait_attributes[a].classes[eq_portrait_label(labels, a)]));
+    return j->options->occupations ? eq_file_writer_printf(j->ctx, file, ",%s", eq_occupation_names[labels.occupation])
+                                   : EQ_OK;
+}
+
+static eq_status write_caption_header(job *j, eq_file_writer *file)
+{
+    return eq_file_writer_printf(j->ctx, file, ",caption");
+}
+
+static eq_status write_caption_row(job *j, eq_file_writer *file, uint64_t index)
+{
+    char caption[EQ_PORTRAIT_CAPTION_SIZE];
+    eq_portrait_caption(j->options->seed, index, sample_labels(j, index), caption);
+    return eq_file_writer_printf(j->ctx, file, ",\"%s\"", caption);
+}
+
+static eq_status write_rows(job *j, eq_file_writer *file, const table *t)
+{
+    EQ_TRY(eq_file_writer_printf(j->ctx, file, "file_name"));
+    EQ_TRY(t->write_header(j, file));
+    for (uint64_t i = 0; i < j->options->count; i++) {
+        const uint64_t index = j->options->first_index + i;
+        EQ_TRY(eq_file_writer_printf(j->ctx, file, "\n%06" PRIu64 ".png", index));
+        EQ_TRY(t->write_row(j, file, index));
+    }
+    return eq_file_writer_printf(j->ctx, file, "\n");
+}
+
+static eq_status write_table(job *j, const table *t)
+{
+    char *path = eq_path_join(j->options->out_dir, t->name);
     if (!path)
         return eq_fail_memory(j->ctx, "a path");
     eq_file_writer file = {0};
     eq_status status = eq_file_writer_open(j->ctx, path, &file);
     if (status == EQ_OK)
-        status = eq_file_writer_printf(j->ctx, &file, "file_name");
-    for (int a = 0; a < EQ_PORTRAIT_ATTRIBUTES && status == EQ_OK; a++)
-        status = eq_file_writer_printf(j->ctx, &file, ",%s", eq_portrait_attributes[a].name);
-    for (uint64_t i = 0; i < j->options->count && status == EQ_OK; i++) {
-        uint64_t index = j->options->first_index + i;
-        eq_portrait_labels labels = eq_portrait_sample_labels(j->distribution, j->options->seed, index);
-        status = eq_file_writer_printf(j->ctx, &file, "\n%06" PRIu64 ".png", index);
-        for (int a = 0; a < EQ_PORTRAIT_ATTRIBUTES && status == EQ_OK; a++)
-            status = eq_file_writer_printf(j->ctx, &file, ",%s",
-                                           eq_portrait_attributes[a].classes[eq_portrait_label(labels, a)]);
-    }
-    if (status == EQ_OK)
-        status = eq_file_writer_printf(j->ctx, &file, "\n");
+        status = write_rows(j, &file, t);
     if (status == EQ_OK)
         status = eq_file_writer_commit(j->ctx, &file);
     else
@@ -103,17 +147,34 @@ static eq_status write_labels(job *j)
     return status;
 }
 
-/* Makes the folders, and removes the labels of an earlier set: they must not vouch for an unfinished one. */
+static eq_status write_tables(job *j)
+{
+    static const table labels = {labels_name, write_label_header, write_label_row},
+                       captions = {captions_name, write_caption_header, write_caption_row};
+    if (j->options->occupations)
+        EQ_TRY(write_table(j, &captions));
+    return write_table(j, &labels);
+}
+
+static eq_status remove_table(job *j, const char *name)
+{
+    char *path = eq_path_join(j->options->out_dir, name);
+    if (!path)
+        return eq_fail_memory(j->ctx, "a path");
+    eq_status status = unlink(path) != 0 && errno != ENOENT ? eq_fail_system(j->ctx, "replace", path, errno) : EQ_OK;
+    free(path);
+    return status;
+}
+
+/* Makes the folders, and removes the tables of an earlier set: they must not vouch for an unfinished one. */
 static eq_status prepare_folder(job *j)
 {
     char *images = eq_path_join(j->options->out_dir, "images");
-    char *labels = eq_path_join(j->options->out_dir, "labels.csv");
-    eq_status status = images && labels ? eq_make_folders(j->ctx, images) : eq_fail_memory(j->ctx, "a path");
-    if (status == EQ_OK && unlink(labels) != 0 && errno != ENOENT)
-        status = eq_fail_system(j->ctx, "replace", labels, errno);
-    free(labels);
+    eq_status status = images ? eq_make_folders(j->ctx, images) : eq_fail_memory(j->ctx, "a path");
     free(images);
-    return status;
+    EQ_TRY(status);
+    EQ_TRY(remove_table(j, labels_name));
+    return remove_table(j, captions_name);
 }
 
 static eq_status check_options(eq_context *ctx, const eq_synth_options *options)
@@ -146,5 +207,5 @@ eq_status eq_synth_write(eq_context *ctx, const eq_synth_options *options, eq_sy
     EQ_TRY(j.status);
     if (eq_cancelled(ctx))
         return eq_fail(ctx, EQ_CANCELLED, "stopped after %" PRIu64 " of %" PRIu64 " portraits", j.done, options->count);
-    return write_labels(&j);
+    return write_tables(&j);
 }

@@ -62,7 +62,8 @@ static void cells_are_numbered_one_to_one(void **state)
 {
     for (int cell = 0; cell < EQ_PORTRAIT_CELLS; cell++)
         assert_int_equal(eq_portrait_cell(eq_portrait_cell_labels(cell)), cell);
-    assert_int_equal(eq_portrait_cell((eq_portrait_labels){EQ_GENDER_MALE, EQ_SKIN_DARK, EQ_AGE_YOUNG, EQ_GLASSES_YES}),
+    assert_int_equal(eq_portrait_cell((eq_portrait_labels){EQ_GENDER_MALE, EQ_SKIN_DARK, EQ_AGE_YOUNG, EQ_GLASSES_YES,
+                                                           EQ_OCCUPATION_NONE}),
                      21);
 }
 
@@ -204,7 +205,8 @@ static double difference(const eq_image *a, const eq_image *b)
 
 static void drawings_follow_from_their_key(void **state)
 {
-    const eq_portrait_labels labels = {EQ_GENDER_FEMALE, EQ_SKIN_MEDIUM, EQ_AGE_YOUNG, EQ_GLASSES_NO};
+    const eq_portrait_labels labels = {EQ_GENDER_FEMALE, EQ_SKIN_MEDIUM, EQ_AGE_YOUNG, EQ_GLASSES_NO,
+                                       EQ_OCCUPATION_NONE};
     eq_image first = draw(64, 3, 9, labels), again = draw(64, 3, 9, labels);
     eq_image other_index = draw(64, 3, 10, labels), other_seed = draw(64, 4, 9, labels);
     assert_memory_equal(first.pixels, again.pixels, 3 * 64 * 64);
@@ -235,7 +237,7 @@ static void every_cell_draws_and_every_label_shows(void **state)
 
 static void sizes_show_the_same_portrait(void **state)
 {
-    const eq_portrait_labels labels = {EQ_GENDER_MALE, EQ_SKIN_DARK, EQ_AGE_OLDER, EQ_GLASSES_YES};
+    const eq_portrait_labels labels = {EQ_GENDER_MALE, EQ_SKIN_DARK, EQ_AGE_OLDER, EQ_GLASSES_YES, EQ_OCCUPATION_NONE};
     eq_image small = draw(64, 8, 1, labels), large = draw(256, 8, 1, labels), reduced;
     assert_int_equal(eq_image_fit(ctx, &large, 64, 64, &reduced), EQ_OK);
     assert_true(difference(&small, &reduced) < 3);
@@ -250,7 +252,8 @@ static void cheek_range(int skin, double *low, double *high)
     *low = 255;
     *high = 0;
     for (uint64_t i = 0; i < 120; i++) {
-        const eq_portrait_labels labels = {(uint8_t)(i % 2), (uint8_t)skin, EQ_AGE_YOUNG, EQ_GLASSES_NO};
+        const eq_portrait_labels labels = {(uint8_t)(i % 2), (uint8_t)skin, EQ_AGE_YOUNG, EQ_GLASSES_NO,
+                                           EQ_OCCUPATION_NONE};
         eq_image image = draw(64, 21, i, labels);
         double luma = 0;
         for (int y = 33; y < 36; y++)
