@@ -13,9 +13,9 @@
 #include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 
 #include "base/memory.h"
+#include "base/process.h"
 #include "diffusion/denoiser.h"
 #include "models/diffusers_unet.h"
 #include "train/diffusion_trainer.h"
@@ -38,7 +38,8 @@ typedef struct measurement {
     double seconds;
     eq_program_timing rows[MAX_ROWS];
     int count;
-    double weight_bytes; /* as they are stored, with all that training keeps of the same size */
+    double process_bytes; /* resident before the first step, beside what was planned: libraries, generated code */
+    double weight_bytes;  /* as they are stored, with all that training keeps of the same size */
     eq_program_memory memory;
     double resident_bytes; /* most there was of them */
 } measurement;
@@ -80,10 +81,18 @@ static const eq_unet_config sd15 = {.sample_size = 64,
                                     .context_length = 77,
                                     .transformer_layers = {1, 1, 1, 1}};
 
+static double planned_bytes(const measurement *m)
+{
+    return m->process_bytes + m->weight_bytes +
+           (double)(m->memory.packed_bytes + m->memory.arena_bytes + m->memory.carry_bytes);
+}
+
 /* Repeats `step` and keeps the fastest with its timings. */
 static eq_status measure(const settings *s, eq_program *program, eq_status (*step)(void *), void *argument,
                          measurement *m)
 {
+    m->memory = eq_program_memory_use(program);
+    m->process_bytes = fmax((double)eq_process_resident() - planned_bytes(m), 0);
     EQ_TRY(step(argument)); /* touches memory */
     m->seconds = INFINITY;
     double end = bench_now(CLOCK_MONOTONIC) + s->seconds;
@@ -99,10 +108,7 @@ static eq_status measure(const settings *s, eq_program *program, eq_status (*ste
         for (int i = 0; i < m->count; i++) /* programs know the wall's clock only */
             m->rows[i].seconds *= seconds / wall_seconds;
     }
-    m->memory = eq_program_memory_use(program);
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
-    m->resident_bytes = (double)usage.ru_maxrss * 1024;
+    m->resident_bytes = (double)eq_process_peak();
     return EQ_OK;
 }
 
@@ -266,11 +272,6 @@ static int slower_first(const void *a, const void *b)
     return (left->seconds < right->seconds) - (left->seconds > right->seconds);
 }
 
-static double planned_bytes(const measurement *m)
-{
-    return m->weight_bytes + (double)(m->memory.packed_bytes + m->memory.arena_bytes + m->memory.carry_bytes);
-}
-
 static void print_row(const settings *s, const measurement *m, const eq_yardstick *peak, const eq_program_timing *row)
 {
     printf("  %-20s %-7s %5lld calls %9.2f ms %5.1f%%  ", row->op, row->backend, (long long)row->calls,
@@ -299,22 +300,24 @@ static void print_report(const settings *s, measurement *m, const eq_yardstick *
         print_row(s, m, peak, &m->rows[i]);
     for (int i = 0; i < 2; i++)
         print_row(s, m, peak, &all[i]);
-    printf("memory: weights %.0f MB%s, packed %.0f MB, activations %.0f MB (%.0f MB unshared): %.0f MB; peak resident "
-           "%.0f MB, %+.0f%%\n",
-           m->weight_bytes * 1e-6, s->train ? " with gradients, moments and average" : "",
-           (double)m->memory.packed_bytes * 1e-6, (double)(m->memory.arena_bytes + m->memory.carry_bytes) * 1e-6,
-           (double)m->memory.naive_bytes * 1e-6, planned_bytes(m) * 1e-6, m->resident_bytes * 1e-6,
-           100 * (m->resident_bytes / planned_bytes(m) - 1));
+    printf(
+        "memory: process %.0f MB, weights %.0f MB%s, packed %.0f MB, activations %.0f MB (%.0f MB unshared): %.0f MB; peak resident "
+        "%.0f MB, %+.0f%%\n",
+        m->process_bytes * 1e-6, m->weight_bytes * 1e-6, s->train ? " with gradients, moments and average" : "",
+        (double)m->memory.packed_bytes * 1e-6, (double)(m->memory.arena_bytes + m->memory.carry_bytes) * 1e-6,
+        (double)m->memory.naive_bytes * 1e-6, planned_bytes(m) * 1e-6, m->resident_bytes * 1e-6,
+        100 * (m->resident_bytes / planned_bytes(m) - 1));
 }
 
 static void print_json(const settings *s, const measurement *m, const eq_yardstick *peak)
 {
-    printf("{\"network\": \"%s\", \"batch\": %d, \"dtype\": \"%s\", \"train\": %s, \"threads\": %d, \"seconds\": %.6f, "
-           "\"matmul_flops_per_second\": %.0f, \"copy_bytes_per_second\": %.0f, \"weight_bytes\": %.0f, "
-           "\"packed_bytes\": %zu, \"activation_bytes\": %zu, \"resident_bytes\": %.0f, \"kernels\": [",
-           s->name, s->batch, eq_dtype_name(s->dtype), s->train ? "true" : "false", omp_get_max_threads(), m->seconds,
-           peak->flops[s->dtype == EQ_BF16], peak->bytes, m->weight_bytes, m->memory.packed_bytes,
-           m->memory.arena_bytes + m->memory.carry_bytes, m->resident_bytes);
+    printf(
+        "{\"network\": \"%s\", \"batch\": %d, \"dtype\": \"%s\", \"train\": %s, \"threads\": %d, \"seconds\": %.6f, "
+        "\"matmul_flops_per_second\": %.0f, \"copy_bytes_per_second\": %.0f, \"process_bytes\": %.0f, \"weight_bytes\": %.0f, "
+        "\"packed_bytes\": %zu, \"activation_bytes\": %zu, \"resident_bytes\": %.0f, \"kernels\": [",
+        s->name, s->batch, eq_dtype_name(s->dtype), s->train ? "true" : "false", omp_get_max_threads(), m->seconds,
+        peak->flops[s->dtype == EQ_BF16], peak->bytes, m->process_bytes, m->weight_bytes, m->memory.packed_bytes,
+        m->memory.arena_bytes + m->memory.carry_bytes, m->resident_bytes);
     for (int i = 0; i < m->count; i++) {
         const eq_program_timing *row = &m->rows[i];
         printf("%s{\"op\": \"%s\", \"backend\": \"%s\", \"calls\": %lld, \"seconds\": %.6f, \"flops\": %.0f, "

@@ -49,10 +49,10 @@ typedef struct eq_generate_options {
     int guide_first, guide_last; /* guided steps, from 1; [all] */
     int64_t coupled;             /* images that share one P [all; 100 in preset p2] */
     int64_t micro_batch;         /* images through the network at a time [chosen] */
-    size_t memory_bytes;         /* for the run as a whole; fewer images go through the network at a time, and less is
-                                    kept between encoder and decoder, to stay within [not bounded; a quarter of the
-                                    machine's for what is kept] */
-    int bf16;                    /* 1: bfloat16 activations, 0: float32 */
+    size_t memory_bytes; /* for the process as a whole; fewer images go through the network at a time, and less is
+                            kept between encoder and decoder, to stay within [not bounded; a quarter of the
+                            machine's for what is kept] */
+    int bf16;            /* 1: bfloat16 activations, 0: float32 */
     /* Models with a text encoder: */
     const char *const *prompts;   /* [prompt_count] at least one. Images of different prompts share no P */
     const int64_t *prompt_images; /* [prompt_count] images of each, in this order [all, of the one prompt] */
@@ -93,9 +93,10 @@ typedef struct eq_generation {
     int64_t coupled;   /* images that shared one P */
     double *strengths; /* [attribute_count] that were used; 0 for what was only watched */
     double seconds, guidance_seconds;
-    double unet_passes;               /* of single images */
-    size_t arena_bytes, weight_bytes; /* of activations, and of weights packed for the kernels */
-    size_t carry_bytes, held_bytes; /* of what is kept between encoder and decoder, and of images and loaded weights */
+    double unet_passes; /* of single images */
+    /* Memory that was planned: the process before its network, with its libraries and predictors; activations; weights
+     * packed for the kernels; what is kept between encoder and decoder; images. */
+    size_t process_bytes, arena_bytes, weight_bytes, carry_bytes, held_bytes;
 } eq_generation;
 
 /* Generates. targets may be empty. EQ_CANCELLED after eq_cancel: nothing is returned then. */

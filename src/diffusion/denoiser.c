@@ -2,9 +2,12 @@
 
 #include <math.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "base/memory.h"
+#include "base/process.h"
+#include "tensor/plan.h"
+
+enum { MOST_AT_A_TIME = 32 }; /* images, where the caller does not say */
 
 struct eq_denoiser {
     eq_context *ctx;
@@ -16,6 +19,8 @@ struct eq_denoiser {
     size_t carry_bytes;
     int64_t in_count, out_count, h_count; /* numbers an image */
     int64_t context_count, text_count;    /* numbers a prompt; 0 where the network takes none */
+    int height, width;
+    eq_dtype dtype;
     const eq_condition *condition;
     double passes;
 };
@@ -27,14 +32,8 @@ static int64_t even_micro_batch(int64_t count, int64_t limit)
     return (count + batches - 1) / batches;
 }
 
-static size_t machine_memory(void)
-{
-    long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGE_SIZE);
-    return pages > 0 && page > 0 ? (size_t)pages * (size_t)page : (size_t)1 << 32;
-}
-
-static eq_status compile(eq_denoiser *d, const eq_unet_config *config, eq_params *params,
-                         const eq_denoiser_options *options)
+static eq_status make_graph(eq_denoiser *d, const eq_unet_config *config, eq_params *params,
+                            const eq_denoiser_options *options, eq_graph **out)
 {
     eq_graph *graph = eq_graph_new(d->ctx, options->dtype);
     if (!graph)
@@ -46,6 +45,15 @@ static eq_status compile(eq_denoiser *d, const eq_unet_config *config, eq_params
         eq_graph_free(graph);
         return status;
     }
+    *out = graph;
+    return EQ_OK;
+}
+
+static eq_status compile(eq_denoiser *d, const eq_unet_config *config, eq_params *params,
+                         const eq_denoiser_options *options)
+{
+    eq_graph *graph = NULL;
+    EQ_TRY(make_graph(d, config, params, options, &graph));
     d->in_count = eq_shape_count(eq_shape_at(graph, d->unet.sample)) / d->micro_batch;
     d->out_count = eq_shape_count(eq_shape_at(graph, d->unet.prediction)) / d->micro_batch;
     d->h_count = eq_shape_count(eq_shape_at(graph, d->unet.h)) / d->micro_batch;
@@ -53,8 +61,27 @@ static eq_status compile(eq_denoiser *d, const eq_unet_config *config, eq_params
         d->context_count = eq_shape_count(eq_shape_at(graph, d->unet.context)) / d->micro_batch;
     if (d->unet.text != EQ_NONE)
         d->text_count = eq_shape_count(eq_shape_at(graph, d->unet.text)) / d->micro_batch;
-    return eq_program_compile(graph, &(eq_program_options){.frozen_params = true, .backend = options->backend},
+    return eq_program_compile(graph,
+                              &(eq_program_options){.frozen_params = true,
+                                                    .backend = options->backend,
+                                                    .packed = options->packed,
+                                                    .packed_user = options->packed_user},
                               &d->program);
+}
+
+/* What the run will take at least, before anything of it is taken: kernels may want more for scratch. */
+static eq_status foresee_bytes(eq_denoiser *d, const eq_unet_config *config, eq_params *params,
+                               const eq_denoiser_options *options, size_t *bytes)
+{
+    eq_graph *graph = NULL;
+    eq_memory_plan plan = {0};
+    EQ_TRY(make_graph(d, config, params, options, &graph));
+    eq_status status = eq_memory_plan_make(graph, &plan);
+    *bytes = options->held_bytes + plan.arena_bytes + plan.carry_bytes +
+             (size_t)params->total * eq_dtype_size(options->dtype);
+    eq_memory_plan_free(&plan);
+    eq_graph_free(graph);
+    return status;
 }
 
 /* What the run takes with the program as it is, without carry buffers. */
@@ -70,24 +97,33 @@ static eq_status too_little_memory(const eq_denoiser *d, const eq_denoiser_optio
     double need = (double)least_bytes(d, options) / MB, held = (double)options->held_bytes / MB;
     return eq_fail(
         d->ctx, EQ_BAD_USAGE,
-        "%.0f MB of memory are too few: %lld images in lock-step hold %.0f MB, and the network takes %.0f MB "
-        "for %lld at a time; give it %.0f MB, or let fewer images share one mean (--coupled)",
+        "%.0f MB of memory are too few: the process and %lld images in lock-step hold %.0f MB, and the network takes "
+        "%.0f MB for %lld at a time; give it %.0f MB, or let fewer images share one mean (--coupled)",
         floor((double)options->total_bytes / MB), (long long)d->count, ceil(held), ceil(need - held),
         (long long)d->micro_batch, ceil(need));
+}
+
+static int64_t first_limit(const eq_denoiser_options *options)
+{
+    return options->micro_batch > 0 ? options->micro_batch : MOST_AT_A_TIME;
 }
 
 /* Compiles for fewer images at a time until the bound is kept. */
 static eq_status compile_within(eq_denoiser *d, const eq_unet_config *config, eq_params *params,
                                 const eq_denoiser_options *options)
 {
-    int64_t limit = options->micro_batch > 0 ? options->micro_batch : 32;
-    for (;; limit = d->micro_batch / 2) {
-        d->micro_batch = even_micro_batch(d->count, limit);
-        d->batches = (d->count + d->micro_batch - 1) / d->micro_batch;
+    for (int64_t limit = first_limit(options);; limit = d->micro_batch / 2) {
+        d->micro_batch = even_micro_batch(options->count, limit);
+        bool last = d->micro_batch == 1 || options->micro_batch > 0;
+        size_t bytes = 0;
+        if (options->total_bytes > 0 && !last)
+            EQ_TRY(foresee_bytes(d, config, params, options, &bytes));
+        if (bytes > options->total_bytes)
+            continue;
         EQ_TRY(compile(d, config, params, options));
         if (options->total_bytes == 0 || least_bytes(d, options) <= options->total_bytes)
             return EQ_OK;
-        if (d->micro_batch == 1 || options->micro_batch > 0)
+        if (last)
             return too_little_memory(d, options);
         eq_program_free(d->program);
         d->program = NULL;
@@ -98,11 +134,13 @@ static size_t carry_budget(const eq_denoiser *d, const eq_denoiser_options *opti
 {
     if (options->total_bytes > 0)
         return options->total_bytes - least_bytes(d, options);
-    return options->memory_bytes ? options->memory_bytes : machine_memory() / 4;
+    return options->memory_bytes ? options->memory_bytes : eq_machine_memory() / 4;
 }
 
 static eq_status allocate_carries(eq_denoiser *d, size_t budget)
 {
+    eq_buffer_free(d->carries);
+    d->carries = NULL;
     d->carry_bytes = eq_program_memory_use(d->program).carry_bytes;
     int64_t fit = d->carry_bytes ? (int64_t)(budget / d->carry_bytes) : d->batches;
     d->kept = fit < d->batches ? fit : d->batches;
@@ -114,10 +152,8 @@ static eq_status allocate_carries(eq_denoiser *d, size_t budget)
     return d->carries ? EQ_OK : eq_fail_memory(d->ctx, "the encoder's results");
 }
 
-eq_status eq_denoiser_new(eq_context *ctx, const eq_unet_config *config, eq_params *params,
-                          const eq_denoiser_options *options, eq_denoiser **out)
+static eq_status check(eq_context *ctx, const eq_unet_config *config, const eq_denoiser_options *options)
 {
-    *out = NULL;
     int multiple = eq_unet_size_multiple(config);
     if (options->count < 1)
         return eq_fail(ctx, EQ_BAD_USAGE, "count must be 1 or more, not %lld", (long long)options->count);
@@ -136,15 +172,47 @@ eq_status eq_denoiser_new(eq_context *ctx, const eq_unet_config *config, eq_para
             return eq_fail(ctx, EQ_BAD_USAGE,
                            "this network knows %d classes of images, numbered from 0; there is no %d",
                            config->num_class_embeds, condition->class_labels[i]);
+    return EQ_OK;
+}
+
+bool eq_denoiser_fits(const eq_denoiser *d, const eq_denoiser_options *options)
+{
+    if (options->height != d->height || options->width != d->width || options->dtype != d->dtype)
+        return false;
+    for (int64_t limit = first_limit(options), n; limit > 0; limit = n / 2) {
+        n = even_micro_batch(options->count, limit);
+        if (n <= d->micro_batch || options->total_bytes == 0 || options->micro_batch > 0)
+            return n == d->micro_batch &&
+                   (options->total_bytes == 0 || least_bytes(d, options) <= options->total_bytes);
+    }
+    return false;
+}
+
+eq_status eq_denoiser_restart(eq_denoiser *d, const eq_denoiser_options *options)
+{
+    d->condition = options->condition;
+    d->count = options->count;
+    d->batches = (d->count + d->micro_batch - 1) / d->micro_batch;
+    d->passes = 0;
+    return allocate_carries(d, carry_budget(d, options));
+}
+
+eq_status eq_denoiser_new(eq_context *ctx, const eq_unet_config *config, eq_params *params,
+                          const eq_denoiser_options *options, eq_denoiser **out)
+{
+    *out = NULL;
+    EQ_TRY(check(ctx, config, options));
     eq_denoiser *d = calloc(1, sizeof *d);
     if (!d)
         return eq_fail_memory(ctx, "a denoiser");
-    d->condition = condition;
     d->ctx = ctx;
     d->count = options->count;
+    d->height = options->height;
+    d->width = options->width;
+    d->dtype = options->dtype;
     eq_status status = compile_within(d, config, params, options);
     if (status == EQ_OK)
-        status = allocate_carries(d, carry_budget(d, options));
+        status = eq_denoiser_restart(d, options);
     if (status != EQ_OK) {
         eq_denoiser_free(d);
         return status;

@@ -30,6 +30,8 @@ typedef struct eq_denoiser_options {
     eq_dtype dtype;      /* of activations: EQ_F32 or EQ_BF16 */
     const char *backend; /* NULL: the fastest */
     const eq_condition *condition; /* needed by networks with a context; else may be NULL */
+    void (*packed)(void *user);    /* see eq_program_options; may be NULL */
+    void *packed_user;
 } eq_denoiser_options;
 
 /* params: loaded, kept by the caller. Free with eq_denoiser_free. EQ_BAD_USAGE: `total_bytes` are too few, even for one
@@ -37,6 +39,13 @@ typedef struct eq_denoiser_options {
 eq_status eq_denoiser_new(eq_context *ctx, const eq_unet_config *config, eq_params *params,
                           const eq_denoiser_options *options, eq_denoiser **out);
 void eq_denoiser_free(eq_denoiser *denoiser);
+
+/* Whether a denoiser of the same network and parameters can serve these rows as it was compiled: in as many at a time
+ * as would be chosen for them, or as `total_bytes` allow. */
+bool eq_denoiser_fits(const eq_denoiser *denoiser, const eq_denoiser_options *options);
+/* Takes other rows, which it fits, with their condition; its passes count from 0. After a failure it can only be freed.
+ */
+eq_status eq_denoiser_restart(eq_denoiser *denoiser, const eq_denoiser_options *options);
 
 /* Numbers in one image's h: [h', w', c]. */
 int64_t eq_denoiser_h_count(const eq_denoiser *denoiser);

@@ -2,8 +2,8 @@
 
 #include <math.h>
 #include <stdlib.h>
-#include <unistd.h>
 
+#include "base/process.h"
 #include "base/rng.h"
 #include "diffusion/latent_decoder.h"
 
@@ -22,12 +22,6 @@ struct eq_latent_codec {
     eq_value encoder_image, encoder_moments;
 };
 
-static size_t machine_memory(void)
-{
-    long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGE_SIZE);
-    return pages > 0 && page > 0 ? (size_t)pages * (size_t)page : (size_t)1 << 32;
-}
-
 eq_status eq_latent_codec_new(eq_context *ctx, const eq_vae_config *config, eq_params *params,
                               const eq_latent_options *options, eq_latent_codec **out)
 {
@@ -36,7 +30,7 @@ eq_status eq_latent_codec_new(eq_context *ctx, const eq_vae_config *config, eq_p
         return eq_fail_memory(ctx, "an autoencoder");
     **out = (eq_latent_codec){.ctx = ctx, .config = *config, .params = params, .options = *options};
     if ((*out)->options.memory_bytes == 0)
-        (*out)->options.memory_bytes = machine_memory() / 4;
+        (*out)->options.memory_bytes = eq_machine_memory() / 4;
     return EQ_OK;
 }
 
@@ -111,7 +105,10 @@ static eq_status encoder_for(eq_latent_codec *c, int64_t h, int64_t w)
     c->encoder_image = eq_graph_input(g, "image", EQ_F32, eq_shape_of(1, h, w, c->config.in_channels));
     c->encoder_moments = eq_vae_encode(&(eq_builder){g, c->params}, &c->config, c->encoder_image);
     eq_graph_output(g, c->encoder_moments, "moments");
-    eq_program_options options = {.frozen_params = true, .backend = c->options.backend};
+    eq_program_options options = {.frozen_params = true,
+                                  .backend = c->options.backend,
+                                  .packed = c->options.packed,
+                                  .packed_user = c->options.packed_user};
     EQ_TRY(eq_program_compile(g, &options, &c->encoder));
     c->encoder_h = h;
     c->encoder_w = w;

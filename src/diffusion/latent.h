@@ -14,7 +14,9 @@ typedef struct eq_latent_codec eq_latent_codec;
 typedef struct eq_latent_options {
     eq_dtype dtype;      /* of activations: EQ_F32 or EQ_BF16 */
     size_t memory_bytes; /* for activations; 0: a quarter of the machine's memory */
-    const char *backend; /* as in eq_program_options */
+    const char *backend; /* as in eq_program_options, and so: */
+    void (*packed)(void *user);
+    void *packed_user;
 } eq_latent_options;
 
 /* The loaded params (and what they point into) stay the caller's and must outlive the codec. */

@@ -106,13 +106,18 @@ static eq_status planned_bytes(eq_latent_decoder *d, eq_params *params, graph_ma
     return status;
 }
 
-static eq_status compile(eq_latent_decoder *d, eq_params *params, graph_maker *make, const char *backend,
+static eq_status compile(eq_latent_decoder *d, eq_params *params, graph_maker *make, const eq_latent_options *options,
                          eq_program **out)
 {
     eq_graph *graph = make(d, params);
     if (!graph)
         return eq_fail_memory(d->ctx, "a graph");
-    return eq_program_compile(graph, &(eq_program_options){.frozen_params = true, .backend = backend}, out);
+    return eq_program_compile(graph,
+                              &(eq_program_options){.frozen_params = true,
+                                                    .backend = options->backend,
+                                                    .packed = options->packed,
+                                                    .packed_user = options->packed_user},
+                              out);
 }
 
 /* --- the choice of tiles --- */
@@ -180,10 +185,10 @@ static eq_status prepare(eq_latent_decoder *d, eq_params *params, const eq_laten
     EQ_TRY(choose(d, params, options->memory_bytes));
     if (d->rows.count * d->columns.count == 1) {
         d->cut = d->config.levels;
-        return compile(d, params, whole_graph, options->backend, &d->coarse);
+        return compile(d, params, whole_graph, options, &d->coarse);
     }
-    EQ_TRY(compile(d, params, coarse_graph, options->backend, &d->coarse));
-    EQ_TRY(compile(d, params, fine_graph, options->backend, &d->fine));
+    EQ_TRY(compile(d, params, coarse_graph, options, &d->coarse));
+    EQ_TRY(compile(d, params, fine_graph, options, &d->fine));
     size_t numbers = 2 * norm_pairs(d);
     d->moments = calloc(numbers, sizeof *d->moments);
     d->statistics = calloc(numbers, sizeof *d->statistics);

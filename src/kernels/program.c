@@ -8,6 +8,8 @@
 #include "kernels/onednn/onednn.h"
 #include "tensor/plan.h"
 
+enum { PACKED_AT_A_TIME = 32 << 20 }; /* bytes, before the caller may let go of what was packed */
+
 /* A node made ready: its kernel, and where its buffers are. */
 typedef struct step {
     const eq_kernel *kernel; /* NULL: a view, nothing to run */
@@ -89,6 +91,27 @@ static eq_status prepare_step(eq_program *program, int32_t index, const char *ba
     return EQ_OK;
 }
 
+/* Prepares all nodes. Packing reads parameters that lie in a file: it is told of the progress, so that they do not
+ * stand in memory twice. */
+static eq_status prepare_all(eq_program *program, const eq_program_options *options)
+{
+    const eq_graph *graph = program->graph;
+    size_t packed = 0;
+    for (int32_t n = 0; n < graph->node_count; n++) {
+        EQ_TRY(prepare_step(program, n, options->backend));
+        const step *s = &program->steps[n];
+        if (s->kernel && s->kernel->kept_bytes && s->state)
+            packed += s->kernel->kept_bytes(s->state);
+        if (options->packed && packed > PACKED_AT_A_TIME) {
+            options->packed(options->packed_user);
+            packed = 0;
+        }
+    }
+    if (options->packed)
+        options->packed(options->packed_user);
+    return EQ_OK;
+}
+
 static eq_status allocate_buffers(eq_program *program)
 {
     program->arena = eq_buffer_new(program->plan.arena_bytes);
@@ -122,8 +145,7 @@ eq_status eq_program_compile(eq_graph *graph, const eq_program_options *options,
         status = eq_fail_memory(graph->ctx, "a program");
         goto fail;
     }
-    for (int32_t n = 0; n < graph->node_count; n++)
-        EQ_TRY_GOTO(status, prepare_step(program, n, options->backend), fail);
+    EQ_TRY_GOTO(status, prepare_all(program, options), fail);
     EQ_TRY_GOTO(status, allocate_buffers(program), fail);
     *out = program;
     return EQ_OK;

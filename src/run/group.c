@@ -18,7 +18,10 @@ struct eq_group {
     int32_t *class_labels; /* [rows of the network]; NULL: all 0 */
     uint8_t *pixels;       /* [n, side, side, 3] once sampled */
     eq_guidance *guidance;
-    eq_denoiser *denoiser;
+    eq_denoiser *denoiser;    /* NULL once it had to make room */
+    eq_program_memory memory; /* that it was planned */
+    size_t carry_bytes;
+    double passes; /* of a denoiser that is gone */
     eq_group_state state;
     double guidance_seconds;
     const eq_group_watch *watch;
@@ -79,21 +82,17 @@ static size_t image_bytes(const eq_group *group)
     return 3 * side * side;
 }
 
-/* What the images of a group hold while they are sampled, results of the whole run and the loaded weights included. */
+/* What the images of a group hold while they are sampled, results of the whole run included. */
 static size_t held_bytes(const eq_group *group)
 {
     const eq_model *model = &group->pipeline->model;
     const eq_unet_config *unet = &model->unet;
-    size_t pixels = (size_t)unet->sample_size * (size_t)unet->sample_size, weights = 0;
+    size_t pixels = (size_t)unet->sample_size * (size_t)unet->sample_size;
     size_t in = (size_t)unet->in_channels, out = (size_t)unet->out_channels;
     size_t history = (size_t)group->settings->plan.sampler->history;
     /* x, its scaled copy, noise and history; the prediction; h */
     size_t image = (pixels * (in * (3 + history) + out) + (size_t)eq_shape_count(&model->h_shape)) * sizeof(float);
-    for (int i = 0; i < model->params->count; i++) {
-        const eq_tensor *tensor = &model->params->items[i].tensor;
-        weights += (size_t)eq_shape_count(&tensor->shape) * eq_dtype_size(tensor->dtype);
-    }
-    return (size_t)row_count(group) * image + (size_t)group->settings->options->count * image_bytes(group) + weights;
+    return (size_t)row_count(group) * image + (size_t)(group->settings->options->count + group->n) * image_bytes(group);
 }
 
 /* The unconditional rows, where there are any, come first. */
@@ -141,8 +140,9 @@ static eq_status open_group(eq_group *group, const eq_targets *targets)
                                    .height = unet->sample_size,
                                    .width = unet->sample_size,
                                    .dtype = s->options->bf16 ? EQ_BF16 : EQ_F32};
-    EQ_TRY(eq_denoiser_new(pipeline->ctx, unet, pipeline->model.params, &options, &group->denoiser));
-    eq_tensor_file_unload(&pipeline->model.weights); /* the network has packed them */
+    EQ_TRY(eq_networks_take_denoiser(pipeline->ctx, &pipeline->networks, &pipeline->model, &options, &group->denoiser));
+    group->memory = eq_program_memory_use(eq_denoiser_program(group->denoiser));
+    group->carry_bytes = eq_denoiser_carry_bytes(group->denoiser);
     eq_sampling sampling = sampling_of(group);
     eq_group_state *state = &group->state;
     state->x_count =
@@ -181,7 +181,7 @@ void eq_group_free(eq_group *group)
 {
     if (!group)
         return;
-    eq_denoiser_free(group->denoiser);
+    eq_networks_give_denoiser(&group->pipeline->networks, group->denoiser, group->settings->options->memory_bytes > 0);
     eq_guidance_free(group->guidance);
     eq_buffer_free(group->state.sampling.x);
     eq_buffer_free(group->state.sampling.history);
@@ -197,6 +197,28 @@ eq_group_state *eq_group_state_of(eq_group *group)
     return &group->state;
 }
 
+/* What the decoder's activations may take; 0: not bounded. Where the network leaves little, it makes room: it is done.
+ */
+static size_t decoder_bytes(eq_group *group)
+{
+    const eq_pipeline *pipeline = group->pipeline;
+    size_t total = group->settings->options->memory_bytes;
+    size_t element = group->settings->options->bf16 ? sizeof(uint16_t) : sizeof(float);
+    size_t held =
+        pipeline->networks.process_bytes + held_bytes(group) + (size_t)pipeline->model.vae_params->total * element;
+    if (total == 0)
+        return 0;
+    size_t network =
+        group->memory.arena_bytes + group->memory.carry_bytes + group->memory.packed_bytes + group->carry_bytes;
+    if (held + network + total / 8 > total) {
+        group->passes = eq_denoiser_passes(group->denoiser);
+        eq_denoiser_free(group->denoiser);
+        group->denoiser = NULL;
+        network = 0;
+    }
+    return held + network < total ? total - held - network : 1;
+}
+
 /* Latents to pixels, one image at a time. */
 static eq_status decode(eq_group *group)
 {
@@ -206,17 +228,20 @@ static eq_status decode(eq_group *group)
     int64_t side = model->unet.sample_size;
     size_t image = image_bytes(group), latent = group->state.x_count / (size_t)group->n;
     eq_latent_codec *codec = NULL;
-    eq_latent_options options = {.dtype = o->bf16 ? EQ_BF16 : EQ_F32, .memory_bytes = o->memory_bytes};
+    eq_latent_options options = {.dtype = o->bf16 ? EQ_BF16 : EQ_F32, .memory_bytes = decoder_bytes(group)};
     float *x = eq_buffer_new(image * sizeof *x);
     eq_status status = x ? EQ_OK : eq_fail_memory(ctx, "an image");
     if (status == EQ_OK)
-        status = eq_latent_codec_new(ctx, &model->vae, model->vae_params, &options, &codec);
+        status = eq_networks_take_codec(ctx, &group->pipeline->networks, &group->pipeline->model, &options, &codec);
     for (int64_t i = 0; i < group->n && status == EQ_OK; i++) {
         status = eq_latent_decode(codec, group->state.sampling.x + (size_t)i * latent, 1, side, side, x);
         if (status == EQ_OK)
             eq_pixels_from_float(x, image, group->pixels + (size_t)i * image);
     }
-    eq_latent_codec_free(codec);
+    if (o->memory_bytes > 0)
+        eq_latent_codec_free(codec);
+    else
+        eq_networks_give_codec(&group->pipeline->networks, codec);
     eq_buffer_free(x);
     return status;
 }
@@ -267,7 +292,7 @@ void eq_group_store(const eq_group *group, int64_t first, eq_generation *out)
 
 double eq_group_passes(const eq_group *group)
 {
-    return eq_denoiser_passes(group->denoiser);
+    return group->denoiser ? eq_denoiser_passes(group->denoiser) : group->passes;
 }
 
 double eq_group_guidance_seconds(const eq_group *group)
@@ -278,15 +303,15 @@ double eq_group_guidance_seconds(const eq_group *group)
 void eq_group_account(const eq_group *group, eq_generation *out)
 {
     const eq_guidance *g = group->guidance;
-    eq_program_memory memory = eq_program_memory_use(eq_denoiser_program(group->denoiser));
     double share = (double)group->n / (double)out->count;
     for (int a = 0; a < g->adp_count; a++)
         for (int k = 0; k < out->steps * g->adps[a]->attribute.classes; k++)
             out->mean_per_step[a][k] += share * g->cell_mean[a][k];
     out->guidance_seconds += group->guidance_seconds;
-    out->unet_passes += eq_denoiser_passes(group->denoiser);
-    out->arena_bytes = memory.arena_bytes + memory.carry_bytes;
-    out->weight_bytes = memory.packed_bytes;
-    out->carry_bytes = eq_denoiser_carry_bytes(group->denoiser);
+    out->unet_passes += eq_group_passes(group);
+    out->process_bytes = group->pipeline->networks.process_bytes;
+    out->arena_bytes = group->memory.arena_bytes + group->memory.carry_bytes;
+    out->weight_bytes = group->memory.packed_bytes;
+    out->carry_bytes = group->carry_bytes;
     out->held_bytes = held_bytes(group);
 }

@@ -94,6 +94,7 @@ void eq_pipeline_close(eq_pipeline *pipeline)
         eq_adp_free(&pipeline->adps[i]);
         free(pipeline->adp_paths[i]);
     }
+    eq_networks_clear(&pipeline->networks);
     eq_model_close(&pipeline->model);
     free(pipeline);
 }

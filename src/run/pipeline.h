@@ -5,10 +5,12 @@
 #include "diffusion/model.h"
 #include "equipoise/generate.h"
 #include "guidance/guidance.h"
+#include "run/networks.h"
 
 struct eq_pipeline {
     eq_context *ctx;
     eq_model model;
+    eq_networks networks;
     int adp_count;
     eq_adp adps[EQ_MAX_ADPS];
     char *adp_paths[EQ_MAX_ADPS];

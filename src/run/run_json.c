@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
 #include "base/hash.h"
+#include "base/process.h"
 #include "io/json.h"
 
 /* --- identity --- */
@@ -201,27 +201,24 @@ static json_t *strengths_json(const eq_run_record *r)
     return root;
 }
 
-static json_int_t peak_rss_bytes(void)
+static json_t *planned_json(const eq_generation *g)
 {
-    struct rusage usage;
-    if (getrusage(RUSAGE_SELF, &usage) != 0)
-        return 0;
-    return (json_int_t)usage.ru_maxrss * 1024;
+    return json_pack("{s:I, s:I, s:I, s:I, s:I}", "process", (json_int_t)g->process_bytes, "arena",
+                     (json_int_t)g->arena_bytes, "packed_weights", (json_int_t)g->weight_bytes, "carries",
+                     (json_int_t)g->carry_bytes, "images", (json_int_t)g->held_bytes);
 }
 
 eq_status eq_run_json(eq_context *ctx, const eq_run_record *r, json_t **out)
 {
     const eq_generation *g = r->generation;
     double labelling = r->grade ? r->grade->seconds : 0;
-    *out = json_pack(
-        "{s:s, s:s, s:o, s:o, s:o, s:O, s:O, s:o, s:{s:f, s:f, s:f, s:f}, s:f, s:I, s:{s:I, s:I, s:I, s:I}, s:o}",
-        "format", "equipoise run 1", "version", EQUIPOISE_VERSION, "settings", settings_json(r), "model", model_json(r),
-        "heads", heads_json(r), "targets", json_object_get(r->identity, "targets"), "factors",
-        json_object_get(r->identity, "factors"), "strengths", strengths_json(r), "seconds", "total",
-        g->seconds + labelling, "sampling", g->seconds, "guidance", g->guidance_seconds, "labelling", labelling,
-        "unet_passes", g->unet_passes, "peak_rss_bytes", peak_rss_bytes(), "planned_bytes", "arena",
-        (json_int_t)g->arena_bytes, "packed_weights", (json_int_t)g->weight_bytes, "carries",
-        (json_int_t)g->carry_bytes, "images_and_weights", (json_int_t)g->held_bytes, "p_per_step", p_per_step_json(r));
+    *out = json_pack("{s:s, s:s, s:o, s:o, s:o, s:O, s:O, s:o, s:{s:f, s:f, s:f, s:f}, s:f, s:I, s:o, s:o}", "format",
+                     "equipoise run 1", "version", EQUIPOISE_VERSION, "settings", settings_json(r), "model",
+                     model_json(r), "heads", heads_json(r), "targets", json_object_get(r->identity, "targets"),
+                     "factors", json_object_get(r->identity, "factors"), "strengths", strengths_json(r), "seconds",
+                     "total", g->seconds + labelling, "sampling", g->seconds, "guidance", g->guidance_seconds,
+                     "labelling", labelling, "unet_passes", g->unet_passes, "peak_rss_bytes",
+                     (json_int_t)eq_process_peak(), "planned_bytes", planned_json(g), "p_per_step", p_per_step_json(r));
     if (!*out)
         return eq_fail_memory(ctx, "run.json");
     if (r->verification)

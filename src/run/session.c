@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/path.h"
+#include "base/process.h"
 #include "run/checkpoint.h"
 #include "run/verify.h"
 
@@ -370,6 +371,16 @@ static json_t *verification_json(const run_state *r)
 
 /* --- the end --- */
 
+/* What is resident is the libraries' doing, too: the plan foresees it, but cannot hold them to it. */
+static void check_memory(const run_state *r)
+{
+    static const double MB = 1 << 20;
+    size_t peak = eq_process_peak();
+    if (r->options.memory_bytes > 0 && peak > r->options.memory_bytes)
+        eq_log(r->ctx, EQ_LOG_WARNING, "the process took %.0f MB of memory, more than the %.0f MB that it was given",
+               ceil((double)peak / MB), (double)r->options.memory_bytes / MB);
+}
+
 static eq_status finish(run_state *r)
 {
     const eq_session *s = r->session;
@@ -381,6 +392,7 @@ static eq_status finish(run_state *r)
                                    &out->grade));
         out->graded = true;
     }
+    check_memory(r);
     json_t *verification = out->verification.done ? verification_json(r) : NULL;
     eq_run_record record = record_of(r);
     record.verification = verification;

@@ -85,10 +85,12 @@ static void micro_batches_do_not_matter(void **state)
         eq_generation again;
         options.memory_bytes = 1;
         assert_fails(eq_generate(pipeline, &options, &balanced, &again), EQ_BAD_USAGE, "too few");
+        options.memory_bytes = small.process_bytes + small.held_bytes;
         while (eq_generate(pipeline, &options, &balanced, &again) != EQ_OK) /* encoded again instead of kept */
             options.memory_bytes += 20000;
         assert_int_equal(again.carry_bytes, 0);
-        assert_true(again.arena_bytes + again.weight_bytes + again.held_bytes <= options.memory_bytes);
+        assert_true(again.process_bytes + again.arena_bytes + again.weight_bytes + again.held_bytes <=
+                    options.memory_bytes);
         options.memory_bytes = 0;
         assert_true(most_apart(&small, 0, &large, 0, 10) <= 1);
         assert_int_equal(most_apart(&small, 0, &again, 0, 10), 0);
@@ -215,6 +217,51 @@ static void coupled_groups_are_runs_of_their_own(void **state)
         eq_generation_free(&group);
     }
     eq_generation_free(&whole);
+}
+
+/* Compiled networks serve the groups and runs that follow, and make the same images as fresh ones. */
+static void networks_are_kept(void **state)
+{
+    eq_pipeline *fresh;
+    char *model = eq_path_join(folder, "model");
+    assert_ok(eq_pipeline_open(ctx, model, &fresh));
+    eq_networks *networks = &fresh->networks;
+    static const struct {
+        int64_t count, coupled, micro_batch;
+        int bf16, compiled; /* compiled: so far */
+    } runs[] = {
+        {4, 0, 0, 0, 1}, {4, 0, 0, 0, 1}, {20, 4, 0, 0, 1}, {6, 0, 0, 0, 2}, {4, 0, 0, 0, 2},
+        {8, 0, 4, 0, 2}, {4, 0, 0, 1, 3}, {4, 0, 0, 0, 3},  {7, 4, 0, 0, 4}, /* 4 and 3 */
+    };
+    for (size_t i = 0; i < sizeof runs / sizeof runs[0]; i++) {
+        eq_generate_options options = {.count = runs[i].count,
+                                       .coupled = runs[i].coupled,
+                                       .micro_batch = runs[i].micro_batch,
+                                       .bf16 = runs[i].bf16,
+                                       .steps = 3,
+                                       .strength = 2};
+        eq_generation kept, own;
+        eq_pipeline *alone;
+        assert_ok(eq_generate(fresh, &options, &balanced, &kept));
+        assert_int_equal(networks->denoisers_compiled, runs[i].compiled);
+        assert_ok(eq_pipeline_open(ctx, model, &alone));
+        assert_ok(eq_generate(alone, &options, &balanced, &own));
+        assert_int_equal(most_apart(&kept, 0, &own, 0, runs[i].count), 0);
+        assert_near(kept.unet_passes, own.unet_passes, 0);
+        eq_generation_free(&kept);
+        eq_generation_free(&own);
+        eq_pipeline_close(alone);
+    }
+    /* Within bounds, what is kept does not stand beside what is needed. */
+    eq_generate_options bounded = {.count = 4, .steps = 3, .strength = 2, .memory_bytes = (size_t)1 << 40};
+    eq_generation out;
+    assert_ok(eq_generate(fresh, &bounded, &balanced, &out));
+    assert_int_equal(networks->denoisers_compiled, 4);
+    assert_non_null(networks->denoisers[0]);
+    assert_null(networks->denoisers[1]);
+    eq_generation_free(&out);
+    eq_pipeline_close(fresh);
+    free(model);
 }
 
 /* (Whether the set moves to its target is the model's affair, and a random one's is none.) */
@@ -442,6 +489,7 @@ int main(void)
         cmocka_unit_test(the_models_own_sampler),
         cmocka_unit_test(method_none_ignores_targets),
         cmocka_unit_test(coupled_groups_are_runs_of_their_own),
+        cmocka_unit_test(networks_are_kept),
         cmocka_unit_test(methods_move_images),
         cmocka_unit_test(what_is_recorded),
         cmocka_unit_test(progress_and_cancellation),

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/path.h"
+#include "base/process.h"
 #include "command.h"
 #include "eval/report.h"
 #include "heads.h"
@@ -268,7 +269,7 @@ static const eq_option options[] = {
      .standard = "0",
      .range = {0, INT64_MAX},
      .member = offsetof(settings, memory),
-     .help = "the run may take, 0 for what it likes; fewer images go through the network at a time to stay within"},
+     .help = "the process may take, 0 for what it likes; fewer images go through the network at a time to stay within"},
     {0}};
 
 static const char *const examples[] = {
@@ -466,6 +467,17 @@ static void print_verification(const generate_run *r)
            100 * v->unet_passes / fmax(g->unet_passes - v->unet_passes, 1));
 }
 
+static void print_memory(const eq_generation *g)
+{
+    size_t planned = g->process_bytes + g->arena_bytes + g->weight_bytes + g->carry_bytes + g->held_bytes;
+    printf(
+        "memory: %.0f MB planned (process %.0f, activations %.0f, packed weights %.0f, encoder's results %.0f, images "
+        "%.0f), at most %.0f MB taken\n",
+        1e-6 * (double)planned, 1e-6 * (double)g->process_bytes, 1e-6 * (double)g->arena_bytes,
+        1e-6 * (double)g->weight_bytes, 1e-6 * (double)g->carry_bytes, 1e-6 * (double)g->held_bytes,
+        1e-6 * (double)eq_process_peak());
+}
+
 static eq_status print_result(const generate_run *r)
 {
     const eq_generation *g = &r->result.generation;
@@ -486,6 +498,7 @@ static eq_status print_result(const generate_run *r)
         print_verification(r);
     printf("%" PRId64 " images in %s: %.1f s, of which guidance %.2f s, %.0f U-Net passes\n", g->count, r->s->out,
            g->seconds, g->guidance_seconds, g->unet_passes);
+    print_memory(g);
     return EQ_OK;
 }
 

@@ -1,0 +1,14 @@
+/* The memory of this process, as the system sees it. */
+#ifndef EQ_BASE_PROCESS_H
+#define EQ_BASE_PROCESS_H
+
+#include <stddef.h>
+
+/* Bytes resident now, and the most that ever were; 0 where the system does not tell. */
+size_t eq_process_resident(void);
+size_t eq_process_peak(void);
+
+/* Bytes of memory that the machine has; 4 GiB where the system does not tell. */
+size_t eq_machine_memory(void);
+
+#endif
