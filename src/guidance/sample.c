@@ -1,28 +1,12 @@
 /* Sample guidance: every image is given a class, in the target's exact proportions, and drawn to it whatever it already
  * is (the baseline of Parihar et al. 2024, section 5). */
-#include <stdlib.h>
-
-#include "base/rng.h"
 #include "guidance/guidance.h"
+#include "guidance/quota.h"
 
-/* Deals the cells of the quota over images in an order that depends on the seed alone. */
 static eq_status deal_cells(eq_guidance *run)
 {
-    uint32_t *order = malloc((size_t)run->n * sizeof *order);
-    if (!order)
-        return eq_fail_memory(run->ctx, "sample guidance");
-    for (int t = 0; t < run->targets->count; t++) {
-        const eq_target *target = &run->targets->items[t];
-        int quota[EQ_TARGET_CELLS];
-        eq_target_quota(target, (int)run->n, quota);
-        eq_rng rng = eq_rng_make(run->options.seed, (uint64_t)t, 0xDEA1u);
-        eq_rng_permutation(&rng, order, (uint32_t)run->n);
-        int64_t next = 0;
-        for (int c = 0; c < target->cells; c++)
-            for (int k = 0; k < quota[c]; k++)
-                run->cell[t * run->n + order[next++]] = c;
-    }
-    free(order);
+    for (int t = 0; t < run->targets->count; t++)
+        EQ_TRY(eq_quota_deal(run->ctx, &run->targets->items[t], t, run->options.seed, run->n, run->cell + t * run->n));
     return EQ_OK;
 }
 
