@@ -45,5 +45,7 @@ eq_status eq_model_save(eq_context *ctx, const char *folder, const eq_unet_confi
  */
 eq_status eq_model_open_folder(eq_context *ctx, eq_model *model);
 eq_status eq_model_open_file(eq_context *ctx, eq_model *model);
+/* EQ_BAD_INPUT for a model of Stable Diffusion XL that is not one by itself; sign: what shows it. */
+eq_status eq_refiner_refused(eq_context *ctx, const char *path, const char *sign);
 
 #endif

@@ -50,11 +50,19 @@ static eq_status load_ldm_vae(eq_context *ctx, eq_model *model)
     return EQ_OK;
 }
 
+/* In its file OpenCLIP's text model stands where the base model has CLIP's. */
+static eq_status refuse_refiner(eq_context *ctx, const eq_tensor_file *file)
+{
+    static const char sign[] = "conditioner.embedders.0.model.ln_final.weight";
+    return eq_tensor_file_peek(file, sign) ? eq_refiner_refused(ctx, file->path, sign) : EQ_OK;
+}
+
 static eq_status load_network(eq_context *ctx, eq_model *model, const eq_family *family,
                               const eq_checkpoint_source *source)
 {
     if (family->id != EQ_FAMILY_LDM)
         return eq_checkpoint_load_source(ctx, family, source, &model->unet, model->params, &model->schedule);
+    EQ_TRY(refuse_refiner(ctx, &model->weights));
     EQ_TRY(load_ldm_unet(ctx, model));
     EQ_TRY(load_ldm_vae(ctx, model));
     return ldm_schedule(ctx, source, &model->schedule);

@@ -82,8 +82,28 @@ static eq_status open_vae(eq_context *ctx, eq_model *model, const char *config)
     return EQ_OK;
 }
 
+/* Of Stable Diffusion XL's two models only one has both text encoders. */
+static eq_status refuse_refiner(eq_context *ctx, const char *folder)
+{
+    char *first = eq_path_join(folder, "text_encoder"), *second = eq_path_join(folder, "text_encoder_2");
+    bool refiner = first && second && !eq_path_exists(first) && eq_path_exists(second);
+    free(first);
+    free(second);
+    return refiner ? eq_refiner_refused(ctx, folder, "text_encoder_2 without text_encoder") : EQ_OK;
+}
+
+eq_status eq_refiner_refused(eq_context *ctx, const char *path, const char *sign)
+{
+    return eq_fail(
+        ctx, EQ_BAD_INPUT,
+        "%s: this is Stable Diffusion XL's refiner (%s), which only finishes what the base model began; give "
+        "the base model",
+        path, sign);
+}
+
 eq_status eq_model_open_folder(eq_context *ctx, eq_model *model)
 {
+    EQ_TRY(refuse_refiner(ctx, model->folder));
     EQ_TRY(open_unet(ctx, model));
     char *vae = eq_path_join(model->folder, "vae/config.json");
     eq_status status = vae ? EQ_OK : eq_fail_memory(ctx, "a path");

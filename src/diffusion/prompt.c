@@ -137,14 +137,24 @@ eq_status eq_prompt_encoder_open(eq_context *ctx, const char *model_folder, cons
 }
 
 static eq_status open_checkpoint(eq_context *ctx, const eq_tensor_file *checkpoint, const eq_prompt_options *options,
-                                 tower *t)
+                                 eq_prompt_encoder *encoder)
 {
     if (!options->tokenizer)
         return eq_fail(ctx, EQ_BAD_USAGE, "%s: single files hold no tokenizer; name its folder with --tokenizer",
                        checkpoint->path);
-    EQ_TRY(eq_clip_text_file_from_checkpoint(ctx, checkpoint, &t->file));
-    EQ_TRY(open_tokenizer(ctx, options->tokenizer, t));
-    return compile(ctx, t, options);
+    int count = eq_clip_text_count(checkpoint);
+    encoder->count = count > 1 ? 2 : 1;
+    /* What diffusers' folder of XL says; the published file has no place for it. */
+    encoder->zeros_for_none = encoder->count == 2;
+    for (int i = 0; i < encoder->count; i++) {
+        tower *t = &encoder->towers[i];
+        EQ_TRY(eq_clip_text_file_from_checkpoint(ctx, checkpoint, i, &t->file));
+        EQ_TRY(open_tokenizer(ctx, options->tokenizer, t));
+        if (t->file.pads_with_zero)
+            eq_tokenizer_pad_with(t->tokenizer, 0);
+        EQ_TRY(compile(ctx, t, options));
+    }
+    return encoder->count == 2 ? check_pair(ctx, checkpoint->path, encoder) : EQ_OK;
 }
 
 eq_status eq_prompt_encoder_open_checkpoint(eq_context *ctx, const eq_tensor_file *checkpoint,
@@ -154,8 +164,7 @@ eq_status eq_prompt_encoder_open_checkpoint(eq_context *ctx, const eq_tensor_fil
     eq_prompt_encoder *encoder = calloc(1, sizeof *encoder);
     if (!encoder)
         return eq_fail_memory(ctx, "a prompt encoder");
-    encoder->count = 1;
-    return finish(open_checkpoint(ctx, checkpoint, options, &encoder->towers[0]), encoder, out);
+    return finish(open_checkpoint(ctx, checkpoint, options, encoder), encoder, out);
 }
 
 void eq_prompt_encoder_close(eq_prompt_encoder *encoder)

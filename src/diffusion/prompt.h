@@ -21,8 +21,9 @@ bool eq_prompt_needed(const char *model_folder);
 eq_status eq_prompt_encoder_open(eq_context *ctx, const char *model_folder, const eq_prompt_options *options,
                                  eq_prompt_encoder **out);
 
-/* The text model of a single-file Stable Diffusion 1.x or 2.x checkpoint, which must stay open until the close. Such
- * files hold no tokenizer: options->tokenizer names its folder. */
+/* The text models of a single-file Stable Diffusion 1.x, 2.x or XL checkpoint, which must stay open until the close.
+ * Such files hold no tokenizer: options->tokenizer names its folder, CLIP's for all of them; OpenCLIP's models are
+ * given its ids padded with 0. */
 eq_status eq_prompt_encoder_open_checkpoint(eq_context *ctx, const eq_tensor_file *checkpoint,
                                             const eq_prompt_options *options, eq_prompt_encoder **out);
 void eq_prompt_encoder_close(eq_prompt_encoder *encoder);

@@ -73,26 +73,39 @@ eq_status eq_clip_text_file_save(eq_context *ctx, const char *folder, const eq_c
 
 /* --- single files --- */
 
-/* One of the two ways in which checkpoints hold a text transformer. */
+/* A way in which checkpoints hold a text transformer. */
 typedef struct checkpoint_layout {
-    const char *token_embedding, *position_embedding;
-    const char *fc1; /* of block %d */
-    int unused;      /* blocks at the end that the model does not use */
-    eq_activation act;
+    const char *prefix;
+    bool open_clip; /* OpenCLIP's names, or transformers' */
+    int number;     /* of the model's text transformers, from 0 */
+    int unused;     /* blocks at the end that the model does not use */
 } checkpoint_layout;
 
 static const checkpoint_layout layouts[] = {
-    {"cond_stage_model.transformer.text_model.embeddings.token_embedding.weight",
-     "cond_stage_model.transformer.text_model.embeddings.position_embedding.weight",
-     "cond_stage_model.transformer.text_model.encoder.layers.%d.mlp.fc1.weight", 0, EQ_ACT_QUICK_GELU},
-    {"cond_stage_model.model.token_embedding.weight", "cond_stage_model.model.positional_embedding",
-     "cond_stage_model.model.transformer.resblocks.%d.mlp.c_fc.weight", 1, EQ_ACT_GELU},
+    {EQ_CLIP_PREFIX_SD1, false, 0, 0},
+    {EQ_OPEN_CLIP_PREFIX_SD2, true, 0, 1},
+    {EQ_CLIP_PREFIX_XL, false, 0, 0},
+    {EQ_OPEN_CLIP_PREFIX_XL, true, 1, 0},
 };
+enum { LAYOUTS = sizeof layouts / sizeof layouts[0] };
+
+static const eq_tensor *find(const eq_tensor_file *file, const checkpoint_layout *layout, const char *transformers,
+                             const char *open_clip)
+{
+    eq_prefix name = eq_prefix_format("%s%s", layout->prefix, layout->open_clip ? open_clip : transformers);
+    return eq_tensor_file_peek(file, name.text);
+}
+
+static const eq_tensor *find_tokens(const eq_tensor_file *file, const checkpoint_layout *layout)
+{
+    return find(file, layout, "text_model.embeddings.token_embedding.weight", "token_embedding.weight");
+}
 
 static const eq_tensor *find_fc1(const eq_tensor_file *file, const checkpoint_layout *layout, int block)
 {
-    eq_prefix name = eq_prefix_format(layout->fc1, block);
-    const eq_tensor *tensor = eq_tensor_file_find(file, name.text);
+    eq_prefix transformers = eq_prefix_format("text_model.encoder.layers.%d.mlp.fc1.weight", block);
+    eq_prefix open_clip = eq_prefix_format("transformer.resblocks.%d.mlp.c_fc.weight", block);
+    const eq_tensor *tensor = find(file, layout, transformers.text, open_clip.text);
     return tensor && tensor->shape.rank == 2 ? tensor : NULL;
 }
 
@@ -108,8 +121,9 @@ static int dimension(const eq_tensor *tensor, int index)
 static eq_status config_from_shapes(eq_context *ctx, const eq_tensor_file *file, const checkpoint_layout *layout,
                                     eq_clip_text_config *out)
 {
-    const eq_tensor *tokens = eq_tensor_file_find(file, layout->token_embedding);
-    const eq_tensor *positions = eq_tensor_file_find(file, layout->position_embedding);
+    const eq_tensor *tokens = find_tokens(file, layout);
+    const eq_tensor *positions =
+        find(file, layout, "text_model.embeddings.position_embedding.weight", "positional_embedding");
     int blocks = 0;
     while (blocks < 512 && find_fc1(file, layout, blocks))
         blocks++;
@@ -119,25 +133,46 @@ static eq_status config_from_shapes(eq_context *ctx, const eq_tensor_file *file,
                                  .num_hidden_layers = blocks - layout->unused,
                                  .num_attention_heads = dimension(tokens, 1) / 64,
                                  .max_position_embeddings = dimension(positions, 0),
-                                 .hidden_act = layout->act,
+                                 .hidden_act = layout->open_clip ? EQ_ACT_GELU : EQ_ACT_QUICK_GELU,
                                  .layer_norm_eps = 1e-5f};
+    if (layout->number > 0)
+        out->projection_dim = dimension(find(file, layout, "", "text_projection"), 1);
     eq_prefix where = eq_prefix_format("%.150s: text model", file->path);
     return eq_clip_text_check(ctx, out, where.text);
 }
 
-eq_status eq_clip_text_file_from_checkpoint(eq_context *ctx, const eq_tensor_file *checkpoint, eq_clip_text_file *out)
+int eq_clip_text_count(const eq_tensor_file *checkpoint)
+{
+    int count = 0;
+    for (int i = 0; i < LAYOUTS; i++)
+        if (find_tokens(checkpoint, &layouts[i]) && layouts[i].number >= count)
+            count = layouts[i].number + 1;
+    return count;
+}
+
+eq_status eq_clip_text_file_from_checkpoint(eq_context *ctx, const eq_tensor_file *checkpoint, int number,
+                                            eq_clip_text_file *out)
 {
     *out = (eq_clip_text_file){0};
-    const checkpoint_layout *layout = layouts;
-    while (layout < layouts + 2 && !eq_tensor_file_find(checkpoint, layout->token_embedding))
-        layout++;
-    if (layout == layouts + 2)
-        return eq_fail(ctx, EQ_BAD_INPUT, "%s: no text model in it: neither %s nor %s", checkpoint->path,
-                       layouts[0].token_embedding, layouts[1].token_embedding);
-    eq_status status = config_from_shapes(ctx, checkpoint, layout, &out->config);
-    eq_name_map open_clip = eq_names_open_clip(&out->config);
+    int i = 0;
+    while (i < LAYOUTS && (layouts[i].number != number || !find_tokens(checkpoint, &layouts[i])))
+        i++;
+    if (i == LAYOUTS)
+        return eq_fail(ctx, EQ_BAD_INPUT,
+                       "%s: no text model in it: no token embedding under " EQ_CLIP_PREFIX_SD1
+                       ", " EQ_OPEN_CLIP_PREFIX_SD2 " or conditioner.embedders.",
+                       checkpoint->path);
+    eq_status status = config_from_shapes(ctx, checkpoint, &layouts[i], &out->config);
+    eq_open_clip_names names = {&out->config, layouts[i].prefix};
+    eq_name_map open_clip = eq_names_open_clip(&names);
+    bool first = strcmp(layouts[i].prefix, EQ_CLIP_PREFIX_SD1) == 0;
+    out->pads_with_zero = layouts[i].open_clip;
     if (status == EQ_OK)
-        status = load(ctx, checkpoint, layout == layouts ? &eq_names_clip_ldm : &open_clip, out);
+        status = load(ctx, checkpoint,
+                      layouts[i].open_clip ? &open_clip
+                      : first              ? &eq_names_clip_ldm
+                                           : &eq_names_clip_xl,
+                      out);
     if (status != EQ_OK)
         eq_clip_text_file_close(out);
     return status;

@@ -9,16 +9,22 @@ typedef struct eq_clip_text_file {
     eq_clip_text_config config;
     eq_params *params;      /* views of `weights`, or of the checkpoint */
     eq_tensor_file weights; /* of a folder */
+    bool pads_with_zero;    /* of a checkpoint, where no tokenizer says so: texts are padded with token 0, as OpenCLIP
+                               does it */
 } eq_clip_text_file;
 
 /* Opens "config.json" and "model.safetensors" (or its shards, or "pytorch_model.bin") of a folder. Freed with
  * eq_clip_text_file_close. EQ_BAD_INPUT names the file and the fault. */
 eq_status eq_clip_text_file_open(eq_context *ctx, const char *folder, eq_clip_text_file *out);
 
-/* The text transformer in a single-file Stable Diffusion 1.x or 2.x checkpoint, which must stay open; the
- * configuration comes from the shapes of the weights. Of OpenCLIP's transformer (2.x) the last block is left out:
- * these models take the states before it. EQ_BAD_INPUT where there is none inside. */
-eq_status eq_clip_text_file_from_checkpoint(eq_context *ctx, const eq_tensor_file *checkpoint, eq_clip_text_file *out);
+/* Text transformers in a single-file Stable Diffusion checkpoint: 1 of 1.x and 2.x, 2 of XL. */
+int eq_clip_text_count(const eq_tensor_file *checkpoint);
+
+/* The text transformer `number`, from 0, of such a checkpoint, which must stay open; the configuration comes from the
+ * shapes of the weights. Of 2.x's the last block is left out: these models take the states before it. EQ_BAD_INPUT
+ * where there is none inside. */
+eq_status eq_clip_text_file_from_checkpoint(eq_context *ctx, const eq_tensor_file *checkpoint, int number,
+                                            eq_clip_text_file *out);
 void eq_clip_text_file_close(eq_clip_text_file *file);
 
 /* Writes such a folder. bos, eos, pad: the tokenizer's ids. */

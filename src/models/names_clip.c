@@ -12,17 +12,19 @@ static bool same_name(const void *user, const char *ours, char *theirs, size_t s
     return true;
 }
 
-static bool ldm_name(const void *user, const char *ours, char *theirs, size_t size, eq_weight_part *part)
+static bool prefixed_name(const void *user, const char *ours, char *theirs, size_t size, eq_weight_part *part)
 {
-    (void)user;
     (void)part;
-    snprintf(theirs, size, "cond_stage_model.transformer.%s", ours);
+    snprintf(theirs, size, "%s%s", (const char *)user, ours);
     return true;
 }
 
 /* The prefixes leave out what lies beside the blocks, which no configuration decides: it is there, or missed. */
 const eq_name_map eq_names_clip = {.name = same_name, .prefix = "text_model.encoder."};
-const eq_name_map eq_names_clip_ldm = {.name = ldm_name, .prefix = "cond_stage_model.transformer.text_model.encoder."};
+const eq_name_map eq_names_clip_ldm = {
+    .name = prefixed_name, .user = EQ_CLIP_PREFIX_SD1, .prefix = EQ_CLIP_PREFIX_SD1 "text_model.encoder."};
+const eq_name_map eq_names_clip_xl = {
+    .name = prefixed_name, .user = EQ_CLIP_PREFIX_XL, .prefix = EQ_CLIP_PREFIX_XL "text_model.encoder."};
 
 typedef struct name_pair {
     const char *ours, *theirs;
@@ -33,6 +35,7 @@ static const name_pair outside_pairs[] = {
     {"text_model.embeddings.position_embedding.weight", "positional_embedding"},
     {"text_model.final_layer_norm.weight", "ln_final.weight"},
     {"text_model.final_layer_norm.bias", "ln_final.bias"},
+    {"text_projection.weight", "text_projection"},
 };
 
 static const name_pair layer_pairs[] = {
@@ -54,7 +57,7 @@ static eq_weight_part in_proj_part(const char *ours, int64_t c)
 }
 
 /* rest: "3.self_attn.q_proj.weight" -> "cond_stage_model.model.transformer.resblocks.3.attn.in_proj_weight" */
-static bool open_clip_layer_name(const eq_clip_text_config *config, const char *rest, char *theirs, size_t size,
+static bool open_clip_layer_name(const eq_open_clip_names *names, const char *rest, char *theirs, size_t size,
                                  eq_weight_part *part)
 {
     for (size_t i = 0; i < sizeof layer_pairs / sizeof layer_pairs[0]; i++) {
@@ -62,10 +65,10 @@ static bool open_clip_layer_name(const eq_clip_text_config *config, const char *
         const char *at = strstr(rest, pair->ours);
         if (!at)
             continue;
-        snprintf(theirs, size, "cond_stage_model.model.transformer.resblocks.%.*s%s%s", (int)(at - rest), rest,
-                 pair->theirs, at + strlen(pair->ours));
+        snprintf(theirs, size, "%stransformer.resblocks.%.*s%s%s", names->prefix, (int)(at - rest), rest, pair->theirs,
+                 at + strlen(pair->ours));
         if (strcmp(pair->theirs, ".attn.in_proj_") == 0)
-            *part = in_proj_part(pair->ours, config->hidden_size);
+            *part = in_proj_part(pair->ours, names->config->hidden_size);
         return true;
     }
     return false;
@@ -73,12 +76,14 @@ static bool open_clip_layer_name(const eq_clip_text_config *config, const char *
 
 static bool open_clip_name(const void *user, const char *ours, char *theirs, size_t size, eq_weight_part *part)
 {
+    const eq_open_clip_names *names = user;
     size_t skip = sizeof layer_prefix - 1;
     if (strncmp(ours, layer_prefix, skip) == 0)
-        return open_clip_layer_name(user, ours + skip, theirs, size, part);
+        return open_clip_layer_name(names, ours + skip, theirs, size, part);
     for (size_t i = 0; i < sizeof outside_pairs / sizeof outside_pairs[0]; i++)
         if (strcmp(ours, outside_pairs[i].ours) == 0) {
-            snprintf(theirs, size, "cond_stage_model.model.%s", outside_pairs[i].theirs);
+            snprintf(theirs, size, "%s%s", names->prefix, outside_pairs[i].theirs);
+            part->transposed = strcmp(outside_pairs[i].theirs, "text_projection") == 0;
             return true;
         }
     return false;
@@ -86,7 +91,10 @@ static bool open_clip_name(const void *user, const char *ours, char *theirs, siz
 
 /* Stable Diffusion 2 reads the states before OpenCLIP's last block, which lies in the file without being used; the
  * prefix is therefore that of the final norm. */
-eq_name_map eq_names_open_clip(const eq_clip_text_config *config)
+eq_name_map eq_names_open_clip(const eq_open_clip_names *names)
 {
-    return (eq_name_map){.name = open_clip_name, .user = config, .prefix = "cond_stage_model.model.ln_final."};
+    bool all = strcmp(names->prefix, EQ_OPEN_CLIP_PREFIX_XL) == 0;
+    return (eq_name_map){.name = open_clip_name,
+                         .user = names,
+                         .prefix = all ? EQ_OPEN_CLIP_PREFIX_XL "transformer." : EQ_OPEN_CLIP_PREFIX_SD2 "ln_final."};
 }

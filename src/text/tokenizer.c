@@ -121,6 +121,11 @@ int32_t eq_tokenizer_pad(const eq_tokenizer *tokenizer)
     return tokenizer->pad;
 }
 
+void eq_tokenizer_pad_with(eq_tokenizer *tokenizer, int32_t id)
+{
+    tokenizer->pad = id;
+}
+
 int32_t eq_tokenizer_max_id(const eq_tokenizer *tokenizer)
 {
     return tokenizer->vocabulary.max_id;

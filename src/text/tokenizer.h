@@ -35,6 +35,8 @@ eq_status eq_special_tokens_read(eq_context *ctx, const eq_json *json, eq_specia
 int32_t eq_tokenizer_bos(const eq_tokenizer *tokenizer);
 int32_t eq_tokenizer_eos(const eq_tokenizer *tokenizer);
 int32_t eq_tokenizer_pad(const eq_tokenizer *tokenizer);
+/* Pads with that id instead, 0 to max_id. */
+void eq_tokenizer_pad_with(eq_tokenizer *tokenizer, int32_t id);
 /* The largest id: a text model needs at least one more row in its table. */
 int32_t eq_tokenizer_max_id(const eq_tokenizer *tokenizer);
 

@@ -54,6 +54,38 @@ static inline void add_param(file_maker *file, const eq_name_map *map, const eq_
     fuse(add_tensor(file, name, shape), &param->tensor, which, (int)(param->tensor.shape.dim[0] / 16), new_order);
 }
 
+/* A parameter of OpenCLIP's: queries, keys and values under each other in one tensor, the projection transposed. */
+static inline void add_open_clip_param(file_maker *file, const eq_name_map *map, const eq_param *param)
+{
+    char name[256];
+    eq_weight_part part = {0};
+    assert_true(map->name(map->user, param->name, name, sizeof name, &part));
+    eq_shape shape = param->tensor.shape;
+    size_t bytes = eq_tensor_bytes(&param->tensor);
+    if (strstr(name, ".in_proj_")) {
+        size_t which = strstr(param->name, ".q_proj.") ? 0 : strstr(param->name, ".k_proj.") ? 1 : 2;
+        shape.dim[0] *= 3;
+        memcpy((char *)add_tensor(file, name, shape)->data + which * bytes, param->tensor.data, bytes);
+    } else if (strcmp(param->name, "text_projection.weight") == 0) {
+        int64_t rows = shape.dim[0], columns = shape.dim[1];
+        const float *from = param->tensor.data;
+        float *to = add_tensor(file, name, eq_shape_of(columns, rows))->data;
+        for (int64_t i = 0; i < rows * columns; i++)
+            to[i % columns * rows + i / columns] = from[i];
+    } else {
+        memcpy(add_tensor(file, name, shape)->data, param->tensor.data, bytes);
+    }
+}
+
+static inline void free_maker(file_maker *file)
+{
+    for (size_t i = 0; i < file->count; i++) {
+        free((char *)file->tensors[i].name);
+        free(file->tensors[i].tensor.data);
+    }
+    free(file);
+}
+
 /* Writes "<folder>/model.pt", and settings beside it unless they are NULL. Returns its path, static. */
 static inline const char *write_checkpoint(eq_context *ctx, const char *folder, const eq_params *params,
                                            const eq_name_map *map, bool new_order, const char *settings)
@@ -68,11 +100,7 @@ static inline const char *write_checkpoint(eq_context *ctx, const char *folder, 
         assert_int_equal(eq_file_write(ctx, path, settings, strlen(settings)), EQ_OK);
     snprintf(path, sizeof path, "%s/model.pt", folder);
     assert_int_equal(eq_safetensors_write(ctx, path, file->tensors, file->count, NULL, 0), EQ_OK);
-    for (size_t i = 0; i < file->count; i++) {
-        free((char *)file->tensors[i].name);
-        free(file->tensors[i].tensor.data);
-    }
-    free(file);
+    free_maker(file);
     return path;
 }
 

@@ -289,7 +289,7 @@ static void check_checkpoint(const char *folder, const eq_params *written, const
     eq_tensor_file checkpoint;
     eq_clip_text_file file;
     assert_ok(eq_tensor_file_open(ctx, path, &checkpoint));
-    assert_ok(eq_clip_text_file_from_checkpoint(ctx, &checkpoint, &file));
+    assert_ok(eq_clip_text_file_from_checkpoint(ctx, &checkpoint, 0, &file));
     assert_memory_equal(&file.config, expected, sizeof *expected);
     assert_same_params(kept, file.params);
     eq_clip_text_file_close(&file);
@@ -312,7 +312,7 @@ static void stable_diffusion_2(void **state)
     eq_clip_text_config written = checkpoint_config(3), expected = checkpoint_config(2);
     written.hidden_act = expected.hidden_act = EQ_ACT_GELU;
     eq_params *params = tiny_text_params(ctx, &written, 7);
-    eq_name_map names = eq_names_open_clip(&written);
+    eq_name_map names = eq_names_open_clip(&(eq_open_clip_names){&written, EQ_OPEN_CLIP_PREFIX_SD2});
     check_checkpoint(*state, params, &names, &expected);
     eq_params_free(params);
 }
@@ -326,7 +326,7 @@ static void checkpoint_without_text(void **state)
     eq_tensor_file checkpoint;
     eq_clip_text_file file;
     assert_ok(eq_tensor_file_open(ctx, path, &checkpoint));
-    assert_int_equal(eq_clip_text_file_from_checkpoint(ctx, &checkpoint, &file), EQ_BAD_INPUT);
+    assert_int_equal(eq_clip_text_file_from_checkpoint(ctx, &checkpoint, 0, &file), EQ_BAD_INPUT);
     assert_non_null(strstr(eq_last_error(ctx), "no text model in it"));
     eq_tensor_file_close(&checkpoint);
     free(path);

@@ -93,7 +93,7 @@ static json_t *schedule_json(const eq_schedule *schedule)
     return json;
 }
 
-static eq_status describe_model(const inspect_subject *s, json_t *json)
+eq_status inspect_put_model(const inspect_subject *s, json_t *json)
 {
     eq_model model;
     EQ_TRY(eq_model_open(s->ctx, s->path, &model));
@@ -105,8 +105,14 @@ static eq_status describe_model(const inspect_subject *s, json_t *json)
     inspect_put(json, "unet", unet_json(&model));
     inspect_put(json, "schedule", schedule_json(&model.schedule));
     eq_model_close(&model);
-    if (status != EQ_OK || !is_training(s))
-        return status;
+    return status;
+}
+
+static eq_status describe_model(const inspect_subject *s, json_t *json)
+{
+    EQ_TRY(inspect_put_model(s, json));
+    if (!is_training(s))
+        return EQ_OK;
     json_t *training = json_object();
     inspect_put(json, "training", training);
     return describe_training(s, training);

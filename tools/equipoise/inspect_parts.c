@@ -37,7 +37,7 @@ json_t *inspect_classes(const eq_attribute *attribute)
 eq_status inspect_put_hash(const inspect_subject *s, json_t *json)
 {
     char hash[EQ_SHA256_HEX];
-    EQ_TRY(eq_file_hash(s->ctx, s->path, hash));
+    EQ_TRY(s->tensors.path ? eq_tensor_file_hash(s->ctx, &s->tensors, hash) : eq_file_hash(s->ctx, s->path, hash));
     inspect_put_text(json, "hash", hash);
     return EQ_OK;
 }

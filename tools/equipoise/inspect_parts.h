@@ -44,4 +44,7 @@ json_t *inspect_classes(const eq_attribute *attribute);
 /* "hash": the SHA-256 that records of runs identify the file by. */
 eq_status inspect_put_hash(const inspect_subject *s, json_t *json);
 
+/* inspect.c: what a model's folder or single file holds. */
+eq_status inspect_put_model(const inspect_subject *subject, json_t *json);
+
 #endif

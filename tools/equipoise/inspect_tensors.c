@@ -174,8 +174,12 @@ static eq_status describe_tensors(const inspect_subject *s, json_t *json)
     for (size_t i = 0; i < file->metadata_count; i++)
         inspect_put_text(notes, file->metadata[i].key, file->metadata[i].value);
     inspect_put_text(json, "container", file->container);
-    if (eq_checkpoint_family(s->ctx, file, &family) == EQ_OK)
+    if (eq_checkpoint_family(s->ctx, file, &family) == EQ_OK) {
         inspect_put_text(json, "family", family->title);
+        /* A file that cannot be used as the model that it looks like is still one of tensors. */
+        if (inspect_put_model(s, json) != EQ_OK)
+            inspect_put_text(json, "fault", eq_last_error(s->ctx));
+    }
     inspect_put_integer(json, "parameters", parameters);
     inspect_put_integer(json, "bytes", bytes);
     inspect_put(json, "dtypes", dtypes_json(file));
