@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "command.h"
+#include "threads.h"
 
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_BAD_USAGE = 2, EXIT_BAD_INPUT = 3, MOST_NAMES = 128 };
 
@@ -140,6 +141,8 @@ static eq_status dispatch(eq_context *ctx, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    if (argc > 1 && argv[1][0] != '-')
+        eq_threads_wait_briefly(argv);
     eq_context *ctx = eq_context_new();
     if (!ctx) {
         print_error("out of memory");
