@@ -23,6 +23,11 @@ typedef struct eq_special_tokens {
  * eq_tokenizer_free. EQ_BAD_INPUT names the file and the fault. */
 eq_status eq_tokenizer_open(eq_context *ctx, const char *folder, eq_tokenizer **out);
 
+/* Writes what eq_tokenizer_open and transformers' CLIPTokenizer read: vocab.json, merges.txt, tokenizer_config.json and
+ * special_tokens_map.json with CLIP's special tokens, which are in the vocabulary; texts are cut to `length` tokens.
+ * The folder is created where missing. */
+eq_status eq_tokenizer_write(eq_context *ctx, const char *folder, const eq_vocabulary *vocabulary, int length);
+
 /* Makes one of a vocabulary, which it takes over, also on failure. `where` is named in messages. */
 eq_status eq_tokenizer_new(eq_context *ctx, eq_vocabulary *vocabulary, const eq_special_tokens *special,
                            const char *where, eq_tokenizer **out);

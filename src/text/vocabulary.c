@@ -103,22 +103,36 @@ eq_status eq_vocabulary_add_token(eq_context *ctx, eq_vocabulary *vocabulary, co
     return EQ_OK;
 }
 
-/* GPT-2's alphabet: bytes that are printable in Latin-1 stand for themselves, the others for 256, 257, ... in order. */
-static utf8proc_int32_t letter_of(int byte, int *others)
+/* Bytes that are printable in Latin-1 stand for themselves, the others for 256, 257, ... in order. */
+static bool is_printable(int byte)
 {
-    bool printable = (byte >= '!' && byte <= '~') || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae;
-    return printable ? byte : 256 + (*others)++;
+    return (byte >= '!' && byte <= '~') || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae;
+}
+
+void eq_vocabulary_letters(eq_letter letters[256])
+{
+    int printable = 0, others = 0;
+    for (int byte = 0; byte < 256; byte++)
+        printable += is_printable(byte);
+    for (int byte = 0, seen = 0; byte < 256; byte++) {
+        const bool itself = is_printable(byte);
+        eq_letter *letter = &letters[byte];
+        *letter = (eq_letter){.rank = itself ? seen++ : printable + others};
+        utf8proc_encode_char(itself ? byte : 256 + others++, (utf8proc_uint8_t *)letter->text);
+    }
 }
 
 void eq_vocabulary_end_tokens(eq_vocabulary *vocabulary)
 {
-    int others = 0;
+    eq_letter letters[256];
+    eq_vocabulary_letters(letters);
     for (int byte = 0; byte < 256; byte++) {
         char text[16];
-        utf8proc_ssize_t size = utf8proc_encode_char(letter_of(byte, &others), (utf8proc_uint8_t *)text);
-        vocabulary->bytes[0][byte] = eq_vocabulary_find(vocabulary, text, (size_t)size);
+        size_t size = strlen(letters[byte].text);
+        vocabulary->bytes[0][byte] = eq_vocabulary_find(vocabulary, letters[byte].text, size);
+        memcpy(text, letters[byte].text, size);
         memcpy(text + size, "</w>", 4);
-        vocabulary->bytes[1][byte] = eq_vocabulary_find(vocabulary, text, (size_t)size + 4);
+        vocabulary->bytes[1][byte] = eq_vocabulary_find(vocabulary, text, size + 4);
     }
 }
 

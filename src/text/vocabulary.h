@@ -50,8 +50,16 @@ int32_t eq_vocabulary_find(const eq_vocabulary *vocabulary, const char *text, si
 /* The pair's rank, an index into merges, or EQ_NO_MERGE. */
 int32_t eq_vocabulary_rank(const eq_vocabulary *vocabulary, int32_t left, int32_t right);
 
-/* For the readers. Reserve makes room for all tokens and merges; tokens come before merges, which join tokens. Faults
- * are named after `where`. */
+/* What stands for a byte in GPT-2's alphabet, and its place there: printable bytes come first. */
+typedef struct eq_letter {
+    char text[8];
+    int rank;
+} eq_letter;
+
+void eq_vocabulary_letters(eq_letter letters[256]);
+
+/* For readers and trainers. Reserve makes room for all tokens and merges; tokens come before merges, which join tokens.
+ * Faults are named after `where`. */
 eq_status eq_vocabulary_reserve(eq_context *ctx, eq_vocabulary *vocabulary, size_t tokens, size_t merges);
 eq_status eq_vocabulary_add_token(eq_context *ctx, eq_vocabulary *vocabulary, const char *text, int64_t id,
                                   const char *where);
