@@ -38,7 +38,9 @@ static eq_status open_data(job *j)
                                                          .strict = run->strict,
                                                          .attributes = run->attributes,
                                                          .attribute_count = run->attribute_count,
-                                                         .balance = run->balance},
+                                                         .balance = run->balance,
+                                                         .added = run->added,
+                                                         .added_count = run->added_count},
                                    &j->images));
     for (int a = 0; a < j->images.attribute_count; a++) {
         EQ_TRY(eq_attribute_copy(j->ctx, eq_labelled_attribute(&j->images, a), &j->config->attributes[a]));
@@ -112,7 +114,7 @@ static void choose_training_part(job *j, int fold, int folds)
     double sum = 0;
     j->train_count = 0;
     for (int64_t i = 0; i < j->images.data.count; i++) {
-        if (j->images.row[i] < 0 || (fold >= 0 && is_held_out(j, i, fold, folds)))
+        if (!j->images.listed[i] || (fold >= 0 && is_held_out(j, i, fold, folds)))
             continue;
         sum += j->images.weight[i];
         j->cumulative[j->train_count] = sum;
@@ -274,7 +276,7 @@ static eq_status grade_held_out(job *j, grader *g, int fold, int folds)
     size_t numbers = (size_t)j->run->network.size * (size_t)j->run->network.size * 3;
     float *x = eq_program_data(g->program, g->values.images);
     for (int64_t i = 0; i < j->images.data.count; i++) {
-        if (j->images.row[i] < 0 || !is_held_out(j, i, fold, folds))
+        if (!j->images.listed[i] || !is_held_out(j, i, fold, folds))
             continue;
         eq_dataset_image(&j->images.data, i, false, x + (size_t)g->count * numbers);
         g->images[g->count++] = i;

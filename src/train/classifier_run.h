@@ -4,11 +4,14 @@
 #define EQ_TRAIN_CLASSIFIER_RUN_H
 
 #include "models/classifier_file.h"
+#include "train/labelled_images.h"
 #include "train/trainer.h"
 
 typedef struct eq_classifier_training {
-    const char *images;            /* folder */
-    const char *labels;            /* CSV or JSON lines */
+    const char *images;              /* folder */
+    const char *labels;              /* CSV or JSON lines */
+    const eq_labelled_folder *added; /* [added_count] further images to learn from */
+    int added_count;
     const char *out;               /* folder: the classifier, checkpoint.safetensors, and folds/ of cross-validation */
     eq_classifier_config network;  /* its attributes are not read: they are the labels' */
     const char *const *attributes; /* [attribute_count] columns to learn; none: all */

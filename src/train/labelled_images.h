@@ -6,6 +6,13 @@
 #include "models/classifier.h"
 #include "train/dataset.h"
 
+/* A further folder with its table of labels. */
+typedef struct eq_labelled_folder {
+    const char *name;   /* goes before its images' names, to keep those of several folders apart */
+    const char *images; /* folder */
+    const char *labels; /* CSV or JSON lines */
+} eq_labelled_folder;
+
 typedef struct eq_labelled_source {
     const char *images;            /* folder */
     const char *labels;            /* CSV or JSON lines */
@@ -13,23 +20,26 @@ typedef struct eq_labelled_source {
     bool strict;                   /* an unreadable image is an error; else it is skipped with a warning */
     const char *const *attributes; /* [attribute_count] the columns wanted; none: all */
     int attribute_count;
-    bool balance; /* see eq_labelled_images.weight */
+    bool balance;                    /* see eq_labelled_images.weight */
+    const eq_labelled_folder *added; /* [added_count] come after the others; their classes are the first table's */
+    int added_count;
 } eq_labelled_source;
 
 /* All of it is owned; freed by eq_labelled_images_close. */
 typedef struct eq_labelled_images {
     eq_dataset data;
-    eq_labels labels;
     int attribute_count;
-    int column[EQ_CLASSIFIER_MAX_ATTRIBUTES]; /* of the label table */
-    int64_t *row;                             /* [data.count] of the label table, -1: none */
+    eq_attribute attributes[EQ_CLASSIFIER_MAX_ATTRIBUTES];
+    int *classes; /* [data.count, attribute_count] -1: not known */
+    bool *listed; /* [data.count] whether the table has the image at all */
     /* [data.count] how often to see each image: 1, or balanced by the rarest of its classes, 1 / (the class's share x
      * number of classes), from 1 to 10. */
     float *weight;
 } eq_labelled_images;
 
-/* EQ_BAD_INPUT: unreadable labels, none for any image, an attribute with a single class. EQ_BAD_USAGE: an attribute
- * that the labels do not have or that is named twice, more than EQ_CLASSIFIER_MAX_ATTRIBUTES. */
+/* EQ_BAD_INPUT: unreadable labels, none for any image, an attribute with a single class; an added table without one of
+ * the attributes, or with a class that the first does not know. EQ_BAD_USAGE: an attribute that the labels do not have
+ * or that is named twice, more than EQ_CLASSIFIER_MAX_ATTRIBUTES. */
 eq_status eq_labelled_images_open(eq_context *ctx, const eq_labelled_source *source, eq_labelled_images *out);
 void eq_labelled_images_close(eq_labelled_images *images);
 
