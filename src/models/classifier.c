@@ -60,12 +60,12 @@ void eq_classifier_config_free(eq_classifier_config *config)
     config->attribute_count = 0;
 }
 
-eq_status eq_classifier_build(const eq_builder *b, const eq_classifier_config *config, int64_t n,
+eq_status eq_classifier_apply(const eq_builder *b, const eq_classifier_config *config, eq_value images,
                               eq_classifier_values *out)
 {
     eq_graph *g = b->graph;
-    out->images = eq_graph_input(g, "images", EQ_F32, eq_shape_of(n, config->size, config->size, 3));
-    eq_value features = config->trunk->build(b, config, eq_cast(g, out->images, g->dtype));
+    out->images = images;
+    eq_value features = config->trunk->build(b, config, eq_cast(g, images, g->dtype));
     for (int i = 0; i < config->attribute_count; i++) {
         eq_value logits = eq_layer_linear(b, features, config->attributes[i].classes, true, EQ_INIT_UNIFORM, EQ_NONE,
                                           eq_prefix_format("heads.%d", i).text);
@@ -75,6 +75,13 @@ eq_status eq_classifier_build(const eq_builder *b, const eq_classifier_config *c
     out->features = eq_cast(g, features, EQ_F32);
     eq_graph_output(g, out->features, "features");
     return eq_graph_status(g);
+}
+
+eq_status eq_classifier_build(const eq_builder *b, const eq_classifier_config *config, int64_t n,
+                              eq_classifier_values *out)
+{
+    eq_value images = eq_graph_input(b->graph, "images", EQ_F32, eq_shape_of(n, config->size, config->size, 3));
+    return eq_classifier_apply(b, config, images, out);
 }
 
 eq_status eq_classifier_declare(eq_params *params, const eq_classifier_config *config)

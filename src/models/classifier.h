@@ -35,7 +35,7 @@ const eq_classifier_trunk *eq_trunk_find(const char *name);
 const eq_classifier_trunk *eq_trunk_at(int i);
 
 typedef struct eq_classifier_values {
-    eq_value images;                               /* input [n, size, size, 3] f32 */
+    eq_value images;                               /* [n, size, size, 3] f32 */
     eq_value features;                             /* [n, d] f32 */
     eq_value logits[EQ_CLASSIFIER_MAX_ATTRIBUTES]; /* [n, classes] f32 */
 } eq_classifier_values;
@@ -44,6 +44,10 @@ typedef struct eq_classifier_values {
 eq_status eq_classifier_check(eq_context *ctx, const eq_classifier_config *config, const char *file);
 void eq_classifier_config_free(eq_classifier_config *config);
 
+/* images: [n, size, size, 3] f32, of which it becomes part of the graph. */
+eq_status eq_classifier_apply(const eq_builder *b, const eq_classifier_config *config, eq_value images,
+                              eq_classifier_values *out);
+/* The same of an input. */
 eq_status eq_classifier_build(const eq_builder *b, const eq_classifier_config *config, int64_t n,
                               eq_classifier_values *out);
 eq_status eq_classifier_declare(eq_params *params, const eq_classifier_config *config);

@@ -12,6 +12,7 @@
 typedef eq_adp_settings settings;
 
 static const char *const sources[] = {"samples", "noise", "inversion", NULL};
+static const char *const directions[] = {"auto", "means", "decoder", NULL};
 static const char *const dtypes[] = {"f32", "bf16", NULL};
 
 static const eq_option options[] = {
@@ -163,6 +164,14 @@ static const eq_option options[] = {
      .kind = EQ_FLAG,
      .member = offsetof(settings, unbalanced),
      .help = "show classes as often as they occur, not equally often"},
+    {.name = "directions",
+     .kind = EQ_CHOICE,
+     .value = "NAME",
+     .choices = directions,
+     .standard = "auto",
+     .member = offsetof(settings, directions),
+     .help = "how guidance will move h: along differences of class means, or along what turns the classifier's answer "
+             "through the decoder, which needs --images and a classifier; auto: the latter where it can be had"},
     {.heading = "Machine"},
     {.name = "dtype",
      .kind = EQ_CHOICE,
@@ -226,7 +235,7 @@ static void add_report(eq_adp_run *r, const eq_adp *adp)
                         json_pack("{s:o, s:o}", "timesteps", timesteps, "accuracy", accuracy));
 }
 
-static eq_status train_attribute(eq_adp_run *r, int a)
+static eq_status train_attribute(eq_adp_run *r, int a, eq_adp *adp)
 {
     const settings *s = r->s;
     eq_adp_training training = {.epochs = (int)s->epochs,
@@ -237,26 +246,41 @@ static eq_status train_attribute(eq_adp_run *r, int a)
                                 .hidden = (int)s->hidden,
                                 .balance = !s->unbalanced,
                                 .seed = (uint64_t)r->call->common.seed};
-    eq_adp adp;
     eq_progress_begin(r->call->progress, r->attributes[a].name, "heads");
     EQ_TRY(eq_adp_train(r->call->ctx, &training, &r->store, &r->attributes[a], r->classes + a * r->count, show_heads, r,
-                        &adp));
+                        adp));
     eq_progress_end(r->call->progress);
-    char *path = eq_format("%s/%s.safetensors", s->out, r->attributes[a].name);
-    eq_status status = path ? eq_adp_write(r->call->ctx, path, &adp) : eq_fail_memory(r->call->ctx, "a path");
-    if (status == EQ_OK)
-        add_report(r, &adp);
+    add_report(r, adp);
+    return EQ_OK;
+}
+
+static eq_status write_heads(eq_adp_run *r, const eq_adp *adp)
+{
+    char *path = eq_format("%s/%s.safetensors", r->s->out, adp->attribute.name);
+    eq_status status = path ? eq_adp_write(r->call->ctx, path, adp) : eq_fail_memory(r->call->ctx, "a path");
     free(path);
-    eq_adp_free(&adp);
     return status;
 }
 
 static eq_status train_all(eq_adp_run *r)
 {
-    for (int a = 0; a < r->attribute_count; a++)
-        if (is_wanted(r, r->attributes[a].name))
-            EQ_TRY(train_attribute(r, a));
-    return eq_adp_write_curves(r);
+    eq_adp *adps = calloc((size_t)r->attribute_count + 1, sizeof *adps);
+    int count = 0;
+    eq_status status = adps ? EQ_OK : eq_fail_memory(r->call->ctx, "heads");
+    for (int a = 0; status == EQ_OK && a < r->attribute_count; a++)
+        if (is_wanted(r, r->attributes[a].name)) {
+            status = train_attribute(r, a, &adps[count]);
+            count += status == EQ_OK;
+        }
+    if (status == EQ_OK)
+        status = eq_adp_directions(r, adps, count);
+    for (int i = 0; i < count; i++) {
+        if (status == EQ_OK)
+            status = write_heads(r, &adps[i]);
+        eq_adp_free(&adps[i]);
+    }
+    free(adps);
+    return status == EQ_OK ? eq_adp_write_curves(r) : status;
 }
 
 /* --- where labels come from --- */

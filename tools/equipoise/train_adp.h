@@ -14,13 +14,14 @@ typedef struct eq_adp_settings {
     const char *model, *out, *classifier, *images, *labels, *h_file;
     const char *prompt, *negative, *tokenizer;
     eq_texts attributes, class_prompts;
-    int from, dtype;
+    int from, dtype, directions;
     int64_t count, steps, every, hidden, epochs, batch, micro_batch;
     double eta, learning_rate, weight_decay, held_out, confidence, cfg;
     bool unbalanced, strict, allow_unused;
 } eq_adp_settings;
 
 enum { EQ_ADP_FROM_SAMPLES, EQ_ADP_FROM_NOISE, EQ_ADP_FROM_INVERSION };
+enum { EQ_ADP_DIRECTIONS_AUTO, EQ_ADP_DIRECTIONS_MEANS, EQ_ADP_DIRECTIONS_DECODER };
 
 typedef struct eq_adp_run {
     const eq_invocation *call;
@@ -43,6 +44,10 @@ typedef struct eq_adp_run {
 eq_status eq_adp_record_classified(eq_adp_run *run); /* by run->classifier */
 eq_status eq_adp_record_prompted(eq_adp_run *run);   /* by run->prompts */
 eq_status eq_adp_record_labelled(eq_adp_run *run, const eq_labels *labels);
+
+/* train_adp_directions.c: finds the directions through the decoder where --directions wants it or, on auto, where that
+ * can be had. adps: [count], trained */
+eq_status eq_adp_directions(eq_adp_run *run, eq_adp *adps, int count);
 
 /* train_adp_report.c: accuracy by timestep, about ten rows; and accuracy.html in --out, its curves. */
 void eq_adp_print_table(const eq_adp_run *run);
