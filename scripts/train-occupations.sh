@@ -1,0 +1,37 @@
+#!/bin/sh
+# Makes models/occupations from nothing: captioned data, classifiers, vocabulary. Hours on 2 cores; every step can be
+# interrupted and run again. usage: scripts/train-occupations.sh WORK_FOLDER
+set -eu
+work=${1:?usage: scripts/train-occupations.sh WORK_FOLDER}
+tool=${EQUIPOISE:-build/equipoise}
+mkdir -p "$work"
+
+draw() { # name, seed, count, world
+    [ -f "$work/$1/labels.csv" ] ||
+        "$tool" synth portraits --occupations --out "$work/$1" --seed "$2" --count "$3" --joint "$4"
+}
+draw train 11 20000 biased
+draw classifier-train 111 8000 balanced
+draw evaluator-train 212 8000 balanced
+draw unseen 313 2000 balanced
+
+classifier() { # name, network, images, seed; one thread, so that the weights come out the same everywhere
+    [ -f "$work/$1/classifier.json" ] ||
+        "$tool" train classifier --network "$2" --images "$work/$3/images" --labels "$work/$3/labels.csv" \
+            --steps 900 --seed "$4" --threads 1 --out "$work/$1" --resume
+}
+classifier classifier resnet classifier-train 1
+classifier evaluator convnet evaluator-train 2
+
+# How often they are right about portraits that neither learnt from; their columns come in another order than the truth.
+for name in classifier evaluator; do
+    "$tool" label --classifier "$work/$name" --images "$work/unseen/images" --out "$work/$name-unseen.csv"
+    awk -F, -v name="$name" '
+        FNR == 1 { file++; for (i = 1; i <= NF; i++) names[file, i] = $i; next }
+        file == 1 { for (i = 2; i <= NF; i++) said[$1, names[1, i]] = $i; next }
+        { total++; for (i = 2; i <= NF; i++) right[i] += said[$1, names[2, i]] == $i }
+        END { for (i = 2; i <= NF; i++) printf "%s: %s %.2f%% of %d\n", name, names[2, i], 100 * right[i] / total, total }
+    ' "$work/$name-unseen.csv" "$work/unseen/labels.csv"
+done
+
+"$tool" train tokenizer --captions "$work/train/captions.csv" --out "$work/tokenizer"
