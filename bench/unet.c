@@ -18,6 +18,7 @@
 #include "base/process.h"
 #include "diffusion/denoiser.h"
 #include "models/diffusers_unet.h"
+#include "stable_diffusion.h"
 #include "train/diffusion_trainer.h"
 #include "yardstick.h"
 
@@ -61,25 +62,6 @@ static const eq_unet_config p2 = {.sample_size = 256,
                                   .mid_block_scale_factor = 1.0f,
                                   .scale_shift_norm = true,
                                   .resample_blocks = true};
-
-static const eq_unet_config sd15 = {.sample_size = 64,
-                                    .in_channels = 4,
-                                    .out_channels = 4,
-                                    .levels = 4,
-                                    .block_out_channels = {320, 640, 1280, 1280},
-                                    .down_attention = {true, true, true, false},
-                                    .up_attention = {false, true, true, true},
-                                    .mid_attention = true,
-                                    .layers_per_block = 2,
-                                    .heads = {8, 8, 8, 8},
-                                    .norm_num_groups = 32,
-                                    .norm_eps = 1e-5f,
-                                    .flip_sin_to_cos = true,
-                                    .downsample_padding = 1,
-                                    .mid_block_scale_factor = 1.0f,
-                                    .cross_attention_dim = 768,
-                                    .context_length = 77,
-                                    .transformer_layers = {1, 1, 1, 1}};
 
 static double planned_bytes(const measurement *m)
 {
@@ -341,14 +323,14 @@ static eq_status read_folder(eq_context *ctx, const char *folder, settings *s)
     if (s->unet.addition_time_dim > 0)
         return eq_fail(ctx, EQ_BAD_USAGE, "%s: networks with added conditions are not among the benchmarks", path);
     if (s->unet.cross_attention_dim > 0 && s->unet.context_length == 0)
-        s->unet.context_length = sd15.context_length;
+        s->unet.context_length = bench_sd15.context_length;
     return EQ_OK;
 }
 
 static eq_status choose_config(eq_context *ctx, const char *name, settings *s)
 {
     s->name = name;
-    s->unet = strcmp(name, "p2") == 0 ? p2 : sd15;
+    s->unet = strcmp(name, "p2") == 0 ? p2 : bench_sd15;
     if (strcmp(name, "p2") != 0 && strcmp(name, "sd15") != 0)
         return eq_fail(ctx, EQ_BAD_USAGE, "--config %s: known are p2 and sd15", name);
     return EQ_OK;

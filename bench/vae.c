@@ -10,6 +10,7 @@
 
 #include "base/rng.h"
 #include "diffusion/latent.h"
+#include "stable_diffusion.h"
 
 typedef struct settings {
     int64_t size;
@@ -17,15 +18,6 @@ typedef struct settings {
     eq_dtype dtype;
     clockid_t clock;
 } settings;
-
-static const eq_vae_config stable_diffusion = {.in_channels = 3,
-                                               .out_channels = 3,
-                                               .latent_channels = 4,
-                                               .levels = 4,
-                                               .block_out_channels = {128, 256, 512, 512},
-                                               .layers_per_block = 2,
-                                               .norm_num_groups = 32,
-                                               .scaling_factor = 0.18215f};
 
 static double now(clockid_t clock)
 {
@@ -37,7 +29,7 @@ static double now(clockid_t clock)
 /* No weight is zero, so that nothing is easier than in a trained network. */
 static eq_status random_params(eq_context *ctx, eq_params *params)
 {
-    EQ_TRY(eq_vae_declare(params, &stable_diffusion));
+    EQ_TRY(eq_vae_declare(params, &bench_sd15_vae));
     EQ_TRY(eq_params_allocate(params));
     for (int i = 0; i < params->count; i++)
         params->items[i].init = params->items[i].init == EQ_INIT_ONES ? EQ_INIT_ONES : EQ_INIT_UNIFORM;
@@ -76,7 +68,7 @@ static double program_flops(const eq_program *program)
 
 static eq_status decode(eq_latent_codec *codec, const settings *s, float *latent, float *image)
 {
-    int64_t side = s->size / eq_vae_scale(&stable_diffusion);
+    int64_t side = s->size / eq_vae_scale(&bench_sd15_vae);
     eq_program *coarse, *fine;
     EQ_TRY(eq_latent_decode(codec, latent, 1, side, side, image)); /* compiles, touches memory */
     eq_latent_codec_programs(codec, &coarse, &fine);
@@ -101,10 +93,10 @@ static eq_status decode(eq_latent_codec *codec, const settings *s, float *latent
 
 static eq_status run(eq_context *ctx, const settings *s)
 {
-    int64_t side = s->size / eq_vae_scale(&stable_diffusion), count = side * side * stable_diffusion.latent_channels;
+    int64_t side = s->size / eq_vae_scale(&bench_sd15_vae), count = side * side * bench_sd15_vae.latent_channels;
     eq_params *params = eq_params_new(ctx);
     float *latent = malloc((size_t)count * sizeof(float));
-    float *image = malloc((size_t)(s->size * s->size * stable_diffusion.out_channels) * sizeof(float));
+    float *image = malloc((size_t)(s->size * s->size * bench_sd15_vae.out_channels) * sizeof(float));
     eq_latent_codec *codec = NULL;
     eq_status status = params && latent && image ? EQ_OK : eq_fail_memory(ctx, "a picture");
     if (status == EQ_OK)
@@ -112,7 +104,7 @@ static eq_status run(eq_context *ctx, const settings *s)
     if (status == EQ_OK) {
         eq_rng rng = eq_rng_make(1, 0, 0);
         eq_rng_normals(&rng, latent, (size_t)count);
-        status = eq_latent_codec_new(ctx, &stable_diffusion, params,
+        status = eq_latent_codec_new(ctx, &bench_sd15_vae, params,
                                      &(eq_latent_options){.dtype = s->dtype, .memory_bytes = s->limit}, &codec);
     }
     if (status == EQ_OK)

@@ -3,6 +3,9 @@
 #include <stdio.h>
 #include <sys/resource.h>
 #include <unistd.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 size_t eq_process_resident(void)
 {
@@ -27,6 +30,13 @@ size_t eq_process_peak(void)
     return (size_t)usage.ru_maxrss;
 #else
     return (size_t)usage.ru_maxrss * 1024;
+#endif
+}
+
+void eq_process_trim(void)
+{
+#ifdef __GLIBC__
+    malloc_trim(0);
 #endif
 }
 

@@ -16,6 +16,8 @@ struct eq_denoiser {
     int64_t count, micro_batch, batches;
     int64_t kept; /* the first `kept` micro-batches have a carry buffer of their own */
     unsigned char *carries;
+    bool *told;       /* [kept] whether the carry buffer has what the network makes of the batch's context */
+    int64_t own_told; /* the micro-batch whose context the program's own carry buffer has; -1: none */
     size_t carry_bytes;
     int64_t in_count, out_count, h_count; /* numbers an image */
     int64_t context_count, text_count;    /* numbers a prompt; 0 where the network takes none */
@@ -140,7 +142,10 @@ static size_t carry_budget(const eq_denoiser *d, const eq_denoiser_options *opti
 static eq_status allocate_carries(eq_denoiser *d, size_t budget)
 {
     eq_buffer_free(d->carries);
+    free(d->told);
     d->carries = NULL;
+    d->told = NULL;
+    d->own_told = -1;
     d->carry_bytes = eq_program_memory_use(d->program).carry_bytes;
     int64_t fit = d->carry_bytes ? (int64_t)(budget / d->carry_bytes) : d->batches;
     d->kept = fit < d->batches ? fit : d->batches;
@@ -149,7 +154,8 @@ static eq_status allocate_carries(eq_denoiser *d, size_t budget)
         return EQ_OK;
     }
     d->carries = eq_buffer_new((size_t)d->kept * d->carry_bytes);
-    return d->carries ? EQ_OK : eq_fail_memory(d->ctx, "the encoder's results");
+    d->told = calloc((size_t)d->kept, sizeof *d->told);
+    return d->carries && d->told ? EQ_OK : eq_fail_memory(d->ctx, "the encoder's results");
 }
 
 static eq_status check(eq_context *ctx, const eq_unet_config *config, const eq_denoiser_options *options)
@@ -227,6 +233,7 @@ void eq_denoiser_free(eq_denoiser *d)
         return;
     eq_program_free(d->program);
     eq_buffer_free(d->carries);
+    free(d->told);
     free(d);
 }
 
@@ -269,14 +276,36 @@ static int64_t batch_images(const eq_denoiser *d, int64_t b)
 }
 
 /* Rows that fill up the last micro-batch are told what its first row is. */
+static int64_t prompt_of(const eq_denoiser *d, int64_t first, int64_t images, int64_t i)
+{
+    const eq_condition *c = d->condition;
+    return c && c->prompt_of ? c->prompt_of[first + (i < images ? i : 0)] : 0;
+}
+
+/* Computes what depends on the batch's context alone, unless it stands in the carry buffer, which is the batch's. */
+static eq_status tell_context(eq_denoiser *d, int64_t b)
+{
+    int64_t first = b * d->micro_batch, images = batch_images(d, b);
+    if (d->context_count == 0 || (b < d->kept ? d->told[b] : d->own_told == b))
+        return EQ_OK;
+    float *context = eq_program_data(d->program, d->unet.context);
+    for (int64_t i = 0; i < d->micro_batch; i++)
+        memcpy(context + i * d->context_count,
+               d->condition->context + prompt_of(d, first, images, i) * d->context_count,
+               (size_t)d->context_count * sizeof(float));
+    EQ_TRY(eq_program_run_stage(d->program, EQ_UNET_CONTEXT));
+    if (b < d->kept)
+        d->told[b] = true;
+    else
+        d->own_told = b;
+    return EQ_OK;
+}
+
 static void fill_condition(eq_denoiser *d, int64_t first, int64_t images)
 {
     const eq_condition *c = d->condition;
     for (int64_t i = 0; i < d->micro_batch; i++) {
-        int64_t row = first + (i < images ? i : 0), prompt = c && c->prompt_of ? c->prompt_of[row] : 0;
-        if (d->context_count)
-            memcpy((float *)eq_program_data(d->program, d->unet.context) + i * d->context_count,
-                   c->context + prompt * d->context_count, (size_t)d->context_count * sizeof(float));
+        int64_t row = first + (i < images ? i : 0), prompt = prompt_of(d, first, images, i);
         if (d->text_count)
             memcpy((float *)eq_program_data(d->program, d->unet.text) + i * d->text_count,
                    c->text + prompt * d->text_count, (size_t)d->text_count * sizeof(float));
@@ -293,6 +322,7 @@ static eq_status encode_batch(eq_denoiser *d, int64_t b, const float *x, float t
 {
     eq_program_set_carry(d->program, b < d->kept ? d->carries + (size_t)b * d->carry_bytes : NULL);
     int64_t images = batch_images(d, b);
+    EQ_TRY(tell_context(d, b)); /* first: its memory serves others after */
     float *sample = eq_program_data(d->program, d->unet.sample);
     float *t = eq_program_data(d->program, d->unet.timestep);
     memcpy(sample, x + b * d->micro_batch * d->in_count, (size_t)(images * d->in_count) * sizeof(float));

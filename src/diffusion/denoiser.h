@@ -8,7 +8,8 @@
 
 typedef struct eq_denoiser eq_denoiser;
 
-/* What networks that take more than x and a timestep are told. Not owned: as long-lived as the denoiser. */
+/* What networks that take more than x and a timestep are told. Not owned: as long-lived as the denoiser, and the
+ * context unchanged until eq_denoiser_restart: what the network makes of it is computed once. */
 typedef struct eq_condition {
     const float *context; /* [prompts, context_length, cross_attention_dim] of the distinct prompts */
     const float *text;    /* [prompts, pooled] their pooled states (Stable Diffusion XL); NULL without */

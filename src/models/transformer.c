@@ -6,15 +6,21 @@
 static const float group_norm_epsilon = 1e-6f, layer_norm_epsilon = 1e-5f;
 enum { FEED_FORWARD_FACTOR = 4 };
 
-/* x: [n, l, c] normed, asks; memory: [n, m, e] answers. -> residual + attention: [n, l, c] */
-static eq_value attention(const eq_builder *b, int heads, eq_value x, eq_value memory, eq_value residual,
-                          const char *name)
+/* memory: [n, m, e] -> answers[2]: a key and a value, each [n, m, c], for those who ask with `c` channels */
+static void answer(const eq_builder *b, eq_value memory, int64_t c, eq_value *answers, const char *name)
+{
+    answers[0] = eq_layer_linear(b, memory, c, false, EQ_INIT_UNIFORM, EQ_NONE, eq_prefix_format("%s.to_k", name).text);
+    answers[1] = eq_layer_linear(b, memory, c, false, EQ_INIT_UNIFORM, EQ_NONE, eq_prefix_format("%s.to_v", name).text);
+}
+
+/* x: [n, l, c] normed, asks; answers: of `answer`. -> residual + attention: [n, l, c] */
+static eq_value ask(const eq_builder *b, int heads, eq_value x, const eq_value *answers, eq_value residual,
+                    const char *name)
 {
     int64_t c = eq_channels(b, x);
     eq_value q = eq_layer_linear(b, x, c, false, EQ_INIT_UNIFORM, EQ_NONE, eq_prefix_format("%s.to_q", name).text);
-    eq_value k = eq_layer_linear(b, memory, c, false, EQ_INIT_UNIFORM, EQ_NONE, eq_prefix_format("%s.to_k", name).text);
-    eq_value v = eq_layer_linear(b, memory, c, false, EQ_INIT_UNIFORM, EQ_NONE, eq_prefix_format("%s.to_v", name).text);
-    eq_value mixed = eq_attention(b->graph, q, k, v, heads, 1.0f / sqrtf((float)c / (float)heads), false);
+    eq_value mixed =
+        eq_attention(b->graph, q, answers[0], answers[1], heads, 1.0f / sqrtf((float)c / (float)heads), false);
     return eq_layer_linear(b, mixed, c, true, EQ_INIT_UNIFORM, residual, eq_prefix_format("%s.to_out.0", name).text);
 }
 
@@ -36,11 +42,12 @@ static eq_value layer_norm(const eq_builder *b, eq_value x, const char *block, i
 }
 
 /* x: [n, l, c] -> [n, l, c] */
-static eq_value transformer_block(const eq_builder *b, int heads, eq_value x, eq_value context, const char *name)
+static eq_value transformer_block(const eq_builder *b, int heads, eq_value x, const eq_value *answers, const char *name)
 {
-    eq_value normed = layer_norm(b, x, name, 1);
-    x = attention(b, heads, normed, normed, x, eq_prefix_format("%s.attn1", name).text);
-    x = attention(b, heads, layer_norm(b, x, name, 2), context, x, eq_prefix_format("%s.attn2", name).text);
+    eq_value normed = layer_norm(b, x, name, 1), own[2];
+    answer(b, normed, eq_channels(b, x), own, eq_prefix_format("%s.attn1", name).text);
+    x = ask(b, heads, normed, own, x, eq_prefix_format("%s.attn1", name).text);
+    x = ask(b, heads, layer_norm(b, x, name, 2), answers, x, eq_prefix_format("%s.attn2", name).text);
     return feed_forward(b, layer_norm(b, x, name, 3), x, eq_prefix_format("%s.ff", name).text);
 }
 
@@ -53,8 +60,15 @@ static eq_value projection(const eq_builder *b, bool linear, eq_value x, eq_init
                   : eq_layer_conv(b, x, c, 1, (eq_conv){.stride = 1}, init, residual, name);
 }
 
-eq_value eq_spatial_transformer(const eq_builder *b, const eq_transformer *transformer, eq_value x, eq_value context,
-                                const char *name)
+void eq_transformer_answers(const eq_builder *b, const eq_transformer *transformer, eq_value context, int64_t channels,
+                            eq_value *answers, const char *name)
+{
+    for (int i = 0; i < transformer->layers; i++)
+        answer(b, context, channels, answers + 2 * i, eq_prefix_format("%s.transformer_blocks.%d.attn2", name, i).text);
+}
+
+eq_value eq_spatial_transformer(const eq_builder *b, const eq_transformer *transformer, eq_value x,
+                                const eq_value *answers, const char *name)
 {
     if (x == EQ_NONE)
         return EQ_NONE;
@@ -67,7 +81,7 @@ eq_value eq_spatial_transformer(const eq_builder *b, const eq_transformer *trans
     y = projection(b, linear, y, EQ_INIT_UNIFORM, EQ_NONE, eq_prefix_format("%s.proj_in", name).text);
     y = eq_reshape(b->graph, y, tokens);
     for (int i = 0; i < transformer->layers; i++)
-        y = transformer_block(b, transformer->heads, y, context,
+        y = transformer_block(b, transformer->heads, y, answers + 2 * i,
                               eq_prefix_format("%s.transformer_blocks.%d", name, i).text);
     y = eq_reshape(b->graph, y, shape);
     /* Zero at first: a fresh transformer is the identity. */

@@ -12,8 +12,14 @@ typedef struct eq_transformer {
     bool linear_projection; /* into and out of the blocks; else 1x1 convolutions */
 } eq_transformer;
 
-/* Every position of x [n, h, w, c] attends to all positions and to the context [n, l, e]. -> [n, h, w, c] */
-eq_value eq_spatial_transformer(const eq_builder *b, const eq_transformer *transformer, eq_value x, eq_value context,
-                                const char *name);
+/* What a context [n, l, e] answers the blocks of a transformer over `channels` channels with: a key and a value, each
+ * [n, l, channels], for every layer. They depend on nothing else, and can be computed long before. answers: [layers, 2]
+ * out */
+void eq_transformer_answers(const eq_builder *b, const eq_transformer *transformer, eq_value context, int64_t channels,
+                            eq_value *answers, const char *name);
+
+/* Every position of x [n, h, w, c] attends to all positions, and to the context by its answers. -> [n, h, w, c] */
+eq_value eq_spatial_transformer(const eq_builder *b, const eq_transformer *transformer, eq_value x,
+                                const eq_value *answers, const char *name);
 
 #endif

@@ -5,13 +5,17 @@
 #include "models/blocks.h"
 #include "models/transformer.h"
 
+/* Keys and values of at most 16 layers in each of at most 8 transformers going down a level, 9 going up, and in the
+ * middle one: see eq_unet_check. */
+enum { MOST_ANSWERS = 2 * 16 * (EQ_UNET_MAX_LEVELS * (8 + 9) + 1) };
+
 /* What every block needs. */
 typedef struct unet_builder {
     const eq_builder *b;
     const eq_unet_config *config;
     eq_block_style style;
     eq_value embedding; /* [n, 4 * channels] timestep embedding, activated */
-    eq_value context;   /* [n, l, cross_attention_dim], or EQ_NONE */
+    eq_value *answers;  /* of the context to all transformers, in the order in which they run */
     eq_value *skips;
     int skip_count;
     eq_value skip_switch[EQ_UNET_MAX_LEVELS]; /* [n, 1, 1, 1] in the graph's dtype, by resolution, or EQ_NONE */
@@ -23,17 +27,23 @@ static eq_value residual_block(const unet_builder *u, eq_value x, int channels, 
     return eq_residual_block(u->b, &u->style, x, u->embedding, channels, scale_factor, name);
 }
 
+static eq_transformer transformer_of(const eq_unet_config *config, int level)
+{
+    return (eq_transformer){config->norm_num_groups, config->heads[level], config->transformer_layers[level],
+                            config->linear_projection};
+}
+
 /* Attention over all positions of x [n, h, w, c], and to the context where there is one, with the heads of that level.
  */
-static eq_value attention_block(const unet_builder *u, eq_value x, int level, float scale_factor, const char *name)
+static eq_value attention_block(unet_builder *u, eq_value x, int level, float scale_factor, const char *name)
 {
     const eq_unet_config *config = u->config;
-    int heads = config->heads[level];
     if (config->cross_attention_dim == 0)
-        return eq_attention_block(u->b, &u->style, x, heads, scale_factor, name);
-    eq_transformer transformer = {config->norm_num_groups, heads, config->transformer_layers[level],
-                                  config->linear_projection};
-    return eq_spatial_transformer(u->b, &transformer, x, u->context, name);
+        return eq_attention_block(u->b, &u->style, x, config->heads[level], scale_factor, name);
+    eq_transformer transformer = transformer_of(config, level);
+    const eq_value *answers = u->answers;
+    u->answers += 2 * transformer.layers;
+    return eq_spatial_transformer(u->b, &transformer, x, answers, name);
 }
 
 /* x: [n, h, w, c] -> [n, h / 2, w / 2, c] */
@@ -81,7 +91,7 @@ static eq_value down_block(unet_builder *u, eq_value x, int level)
     return x;
 }
 
-static eq_value mid_block(const unet_builder *u, eq_value x)
+static eq_value mid_block(unet_builder *u, eq_value x)
 {
     const eq_unet_config *config = u->config;
     int channels = config->block_out_channels[config->levels - 1];
@@ -151,14 +161,45 @@ static eq_value added_embedding(const unet_builder *u, eq_value text, eq_value t
     return embedding_layers(u, eq_concat(g, 2, pair), "add_embedding");
 }
 
-/* Declares the inputs that the network has besides the sample, and makes of them what all blocks share: the context,
- * and one embedding, activated once for all. */
+static void answer_transformer(unet_builder *u, eq_value context, int level, const char *name, eq_value **next)
+{
+    eq_transformer transformer = transformer_of(u->config, level);
+    eq_transformer_answers(u->b, &transformer, context, u->config->block_out_channels[level], *next, name);
+    *next += 2 * transformer.layers;
+}
+
+/* The stage of the context: what it answers to all transformers, in the order in which they run. */
+static void answer_all(unet_builder *u, int64_t n, eq_unet *out)
+{
+    const eq_unet_config *config = u->config;
+    eq_value *next = u->answers;
+    int last = config->levels - 1;
+    out->context = EQ_NONE;
+    if (config->cross_attention_dim == 0)
+        return;
+    eq_shape shape = eq_shape_of(n, config->context_length, config->cross_attention_dim);
+    out->context = eq_graph_input(u->b->graph, "context", EQ_F32, shape);
+    eq_value context = eq_cast(u->b->graph, out->context, u->b->graph->dtype);
+    for (int level = 0; level <= last; level++)
+        for (int i = 0; config->down_attention[level] && i < config->layers_per_block; i++)
+            answer_transformer(u, context, level, eq_prefix_format("down_blocks.%d.attentions.%d", level, i).text,
+                               &next);
+    if (config->mid_attention)
+        answer_transformer(u, context, last, "mid_block.attentions.0", &next);
+    for (int index = 0; index <= last; index++)
+        for (int i = 0; config->up_attention[index] && i <= config->layers_per_block; i++)
+            answer_transformer(u, context, last - index, eq_prefix_format("up_blocks.%d.attentions.%d", index, i).text,
+                               &next);
+}
+
+/* Declares the inputs that the network has besides the sample and the context, and makes of them one embedding,
+ * activated once for all blocks. */
 static void embed_conditions(unet_builder *u, int64_t n, eq_unet *out)
 {
     const eq_unet_config *config = u->config;
     eq_graph *g = u->b->graph;
     out->timestep = eq_graph_input(g, "timestep", EQ_F32, eq_shape_of(n));
-    out->class_label = out->context = out->text = out->time_ids = u->context = EQ_NONE;
+    out->class_label = out->text = out->time_ids = EQ_NONE;
     eq_value embedding = embedding_layers(u, sinusoids(u, out->timestep, time_channels(config)), "time_embedding");
     if (config->num_class_embeds > 0) {
         out->class_label = eq_graph_input(g, "class_label", EQ_I32, eq_shape_of(n));
@@ -169,11 +210,6 @@ static void embed_conditions(unet_builder *u, int64_t n, eq_unet *out)
         out->text = eq_graph_input(g, "text", EQ_F32, eq_shape_of(n, text_dim));
         out->time_ids = eq_graph_input(g, "time_ids", EQ_F32, eq_shape_of(n, EQ_UNET_TIME_IDS));
         embedding = eq_add(g, embedding, added_embedding(u, out->text, out->time_ids));
-    }
-    if (config->cross_attention_dim > 0) {
-        eq_shape shape = eq_shape_of(n, config->context_length, config->cross_attention_dim);
-        out->context = eq_graph_input(g, "context", EQ_F32, shape);
-        u->context = eq_cast(g, out->context, g->dtype);
     }
     u->embedding = eq_activate(g, embedding, EQ_ACT_SILU);
 }
@@ -200,14 +236,17 @@ eq_status eq_unet_build(const eq_builder *b, const eq_unet_config *config, int64
                         eq_unet *out)
 {
     eq_graph *g = b->graph;
-    eq_value skips[EQ_UNET_MAX_LEVELS * 32];
+    eq_value skips[EQ_UNET_MAX_LEVELS * 32], answers[MOST_ANSWERS];
     unet_builder u = {.b = b,
                       .config = config,
                       .style = {.norm_groups = config->norm_num_groups,
                                 .norm_eps = config->norm_eps,
                                 .scale_shift_norm = config->scale_shift_norm},
+                      .answers = answers,
                       .skips = skips};
 
+    answer_all(&u, n, out);
+    eq_graph_next_stage(g);
     out->sample = eq_graph_input(g, "sample", EQ_F32, eq_shape_of(n, h, w, config->in_channels));
     embed_conditions(&u, n, out);
     declare_skip_switches(&u, n, out);

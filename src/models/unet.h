@@ -1,5 +1,5 @@
 /* The diffusion U-Net, split at its bottleneck: encode(x_t, t, context) -> h, skips; decode(h, skips, t, context) ->
- * prediction. Stage 0 of the graph is encode, stage 1 decode; h, the mid-block's output, is the h-space (Kwon et al.,
+ * prediction. Encode and decode are stages of the graph; h, the mid-block's output, is the h-space (Kwon et al.,
  * ICLR 2023). One configuration covers the unconditional networks of pixels and the text-conditional ones of latents;
  * other file formats differ in names only. */
 #ifndef EQ_MODELS_UNET_H
@@ -8,7 +8,9 @@
 #include "models/layers.h"
 
 enum { EQ_UNET_MAX_LEVELS = 8 };
-enum { EQ_UNET_ENCODE = 0, EQ_UNET_DECODE = 1 };
+/* Stages. The first is what depends on the context alone, the keys and values of all attention to it: once it has run,
+ * the others can run any number of times with the same carry buffer. Without a context it is empty. */
+enum { EQ_UNET_CONTEXT = 0, EQ_UNET_ENCODE = 1, EQ_UNET_DECODE = 2 };
 /* SDXL's micro-conditioning: original height and width, crop's top and left, target height and width. */
 enum { EQ_UNET_TIME_IDS = 6 };
 
@@ -56,8 +58,8 @@ typedef struct eq_unet {
     eq_value time_ids;    /* SDXL: input [n, EQ_UNET_TIME_IDS] f32; EQ_NONE without */
     eq_value skip_switch[EQ_UNET_MAX_LEVELS]; /* with skip_switches: inputs [n, 1, 1, 1] f32, of the skips of each
                                                  resolution, [0] the finest: 1 keeps, 0 drops */
-    eq_value h;                               /* output of stage 0, [n, h', w', c] in the graph's dtype */
-    eq_value prediction;                      /* output of stage 1, [n, h, w, out_channels] f32 */
+    eq_value h;                               /* output of encode, [n, h', w', c] in the graph's dtype */
+    eq_value prediction;                      /* output of decode, [n, h, w, out_channels] f32 */
 } eq_unet;
 
 /* Checks ranges and divisibility; the message names the field. `file` is named in it. */

@@ -20,7 +20,7 @@ struct eq_group {
     eq_guidance *guidance;
     eq_denoiser *denoiser;    /* NULL once it had to make room */
     eq_program_memory memory; /* that it was planned */
-    size_t carry_bytes;
+    size_t carry_bytes, decoder_bytes;
     double passes; /* of a denoiser that is gone */
     eq_group_state state;
     double guidance_seconds;
@@ -197,6 +197,21 @@ eq_group_state *eq_group_state_of(eq_group *group)
     return &group->state;
 }
 
+static size_t network_bytes(const eq_group *group)
+{
+    const eq_program_memory *memory = &group->memory;
+    return memory->arena_bytes + memory->carry_bytes + memory->packed_bytes + group->carry_bytes;
+}
+
+/* What decoding took beside the network, or beyond it where that has made room. */
+static void account_decoder(eq_group *group, const eq_latent_codec *codec)
+{
+    eq_latent_use use = eq_latent_codec_use(codec);
+    size_t bytes = use.arena_bytes + use.packed_bytes + image_bytes(group) * sizeof(float);
+    size_t instead = group->denoiser ? 0 : network_bytes(group);
+    group->decoder_bytes = bytes > instead ? bytes - instead : 0;
+}
+
 /* What the decoder's activations may take; 0: not bounded. Where the network leaves little, it makes room: it is done.
  */
 static size_t decoder_bytes(eq_group *group)
@@ -208,8 +223,7 @@ static size_t decoder_bytes(eq_group *group)
         pipeline->networks.process_bytes + held_bytes(group) + (size_t)pipeline->model.vae_params->total * element;
     if (total == 0)
         return 0;
-    size_t network =
-        group->memory.arena_bytes + group->memory.carry_bytes + group->memory.packed_bytes + group->carry_bytes;
+    size_t network = network_bytes(group);
     if (held + network + total / 8 > total) {
         group->passes = eq_denoiser_passes(group->denoiser);
         eq_denoiser_free(group->denoiser);
@@ -238,6 +252,8 @@ static eq_status decode(eq_group *group)
         if (status == EQ_OK)
             eq_pixels_from_float(x, image, group->pixels + (size_t)i * image);
     }
+    if (codec)
+        account_decoder(group, codec);
     if (o->memory_bytes > 0)
         eq_latent_codec_free(codec);
     else
@@ -313,5 +329,6 @@ void eq_group_account(const eq_group *group, eq_generation *out)
     out->arena_bytes = group->memory.arena_bytes + group->memory.carry_bytes;
     out->weight_bytes = group->memory.packed_bytes;
     out->carry_bytes = group->carry_bytes;
+    out->decoder_bytes = group->decoder_bytes;
     out->held_bytes = held_bytes(group);
 }

@@ -15,6 +15,13 @@ static void unload_weights(void *model)
     eq_tensor_file_unload(&((const eq_model *)model)->weights);
 }
 
+/* The autoencoder's, too, which may be in the same file. */
+static void unload_all_weights(void *model)
+{
+    unload_weights(model);
+    eq_tensor_file_unload(&((const eq_model *)model)->vae_weights);
+}
+
 /* Takes place i out of the list, and closes the gap. */
 static eq_denoiser *take_place(eq_networks *networks, int i)
 {
@@ -39,6 +46,7 @@ static eq_status compile(eq_context *ctx, eq_networks *networks, eq_model *model
     eq_denoiser_options all = *options;
     if (options->total_bytes > 0) /* what is kept must not stand beside it */
         eq_networks_clear(networks);
+    eq_process_trim();
     all.held_bytes += networks->process_bytes;
     all.packed = unload_weights;
     all.packed_user = model;
@@ -55,7 +63,8 @@ eq_status eq_networks_take_denoiser(eq_context *ctx, eq_networks *networks, eq_m
 {
     *out = NULL;
     if (networks->process_bytes == 0) {
-        unload_weights(model);
+        unload_all_weights(model);
+        eq_process_trim();
         networks->process_bytes = eq_process_resident();
     }
     eq_denoiser_options all = *options;
@@ -91,12 +100,6 @@ void eq_networks_give_denoiser(eq_networks *networks, eq_denoiser *denoiser, boo
 
 /* --- the autoencoder --- */
 
-static void unload_codec_weights(void *model)
-{
-    unload_weights(model); /* where one file holds both */
-    eq_tensor_file_unload(&((const eq_model *)model)->vae_weights);
-}
-
 eq_status eq_networks_take_codec(eq_context *ctx, eq_networks *networks, eq_model *model,
                                  const eq_latent_options *options, eq_latent_codec **out)
 {
@@ -109,7 +112,7 @@ eq_status eq_networks_take_codec(eq_context *ctx, eq_networks *networks, eq_mode
     networks->codec_options = *options;
     networks->codecs_compiled++;
     eq_latent_options all = *options;
-    all.packed = unload_codec_weights;
+    all.packed = unload_all_weights;
     all.packed_user = model;
     return eq_latent_codec_new(ctx, &model->vae, model->vae_params, &all, out);
 }

@@ -54,6 +54,7 @@ static inline eq_status network_run(network *net, const float *x, float timestep
     memcpy(eq_program_data(net->program, net->unet.sample), x, (size_t)net->in_count * sizeof(float));
     for (int64_t i = 0; i < net->n; i++)
         ((float *)eq_program_data(net->program, net->unet.timestep))[i] = timestep;
+    EQ_TRY(eq_program_run_stage(net->program, EQ_UNET_CONTEXT));
     EQ_TRY(eq_program_run_stage(net->program, EQ_UNET_ENCODE));
     if (h) {
         eq_tensor tensor = {eq_info(eq_program_graph(net->program), net->unet.h)->dtype, eq_shape_of(net->h_count),

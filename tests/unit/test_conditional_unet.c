@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "base/file.h"
+#include "diffusion/denoiser.h"
 #include "kernels/program.h"
 #include "models/diffusers_unet.h"
 #include "models/ldm_unet.h"
@@ -268,6 +269,7 @@ static void run_xl(eq_program *program, const eq_unet *unet, const inputs *in, f
     memcpy(eq_program_data(program, unet->context), in->context, sizeof in->context);
     memcpy(eq_program_data(program, unet->text), in->text, sizeof in->text);
     memcpy(eq_program_data(program, unet->time_ids), in->time_ids, sizeof in->time_ids);
+    assert_ok(eq_program_run_stage(program, EQ_UNET_CONTEXT));
     assert_ok(eq_program_run_stage(program, EQ_UNET_ENCODE));
     assert_ok(eq_program_run_stage(program, EQ_UNET_DECODE));
     memcpy(prediction, eq_program_data(program, unet->prediction), N * SAMPLE * sizeof(float));
@@ -352,6 +354,47 @@ static void carries_keep_conditions(void **state)
     eq_params_free(params);
 }
 
+/* Five rows in micro-batches of two, three of them of one prompt, twice through: prompts are read when a run starts,
+ * and not again, whether all encoder's results are kept or none. */
+static void contexts_are_read_once(void **state)
+{
+    enum { ROWS = 5 };
+    eq_unet_config config = tiny_xl();
+    eq_params *params = tiny_params(ctx, &config, 3);
+    inputs in = random_inputs();
+    float *x = tiny_normals(8, ROWS * SAMPLE), prediction[3][ROWS * SAMPLE], whole[ROWS * SAMPLE];
+    int prompt_of[ROWS] = {1, 0, 0, 1, 0};
+    eq_condition condition = {.context = in.context, .text = in.text, .prompt_of = prompt_of};
+    eq_denoiser_options options = {.count = ROWS, .height = SIDE, .width = SIDE, .condition = &condition};
+    eq_denoiser *d;
+    assert_ok(eq_denoiser_new(ctx, &config, params, &options, &d)); /* all at a time */
+    assert_ok(eq_denoiser_run(d, x, 300, whole));
+    eq_denoiser_free(d);
+    static const size_t memory[] = {0, 1};
+    for (int k = 0; k < 2; k++) {
+        inputs changed = in;
+        condition.context = changed.context;
+        options.micro_batch = 2;
+        options.memory_bytes = memory[k];
+        assert_ok(eq_denoiser_new(ctx, &config, params, &options, &d));
+        assert_int_equal(eq_denoiser_carry_bytes(d) > 0, k == 0);
+        assert_ok(eq_denoiser_run(d, x, 300, prediction[0]));
+        assert_true(tiny_relative_error(prediction[0], whole, ROWS * SAMPLE) < 1e-5);
+        for (int i = 0; i < N * TOKENS * 10; i++)
+            changed.context[i] += 1;
+        assert_ok(eq_denoiser_run(d, x, 300, prediction[1]));
+        if (k == 0) /* where there is room, it is not even looked at */
+            assert_memory_equal(prediction[1], prediction[0], sizeof prediction[0]);
+        assert_ok(eq_denoiser_restart(d, &options));
+        assert_ok(eq_denoiser_run(d, x, 300, prediction[2]));
+        assert_true(tiny_relative_error(prediction[2], whole, ROWS * SAMPLE) > 1e-3);
+        eq_denoiser_free(d);
+        condition.context = in.context;
+    }
+    free(x);
+    eq_params_free(params);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -364,6 +407,7 @@ int main(void)
         cmocka_unit_test(backends_agree),
         cmocka_unit_test(conditions_reach_the_output),
         cmocka_unit_test(carries_keep_conditions),
+        cmocka_unit_test(contexts_are_read_once),
     };
     ctx = eq_context_new();
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

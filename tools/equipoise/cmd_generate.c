@@ -469,13 +469,20 @@ static void print_verification(const generate_run *r)
 
 static void print_memory(const eq_generation *g)
 {
-    size_t planned = g->process_bytes + g->arena_bytes + g->weight_bytes + g->carry_bytes + g->held_bytes;
-    printf(
-        "memory: %.0f MB planned (process %.0f, activations %.0f, packed weights %.0f, encoder's results %.0f, images "
-        "%.0f), at most %.0f MB taken\n",
-        1e-6 * (double)planned, 1e-6 * (double)g->process_bytes, 1e-6 * (double)g->arena_bytes,
-        1e-6 * (double)g->weight_bytes, 1e-6 * (double)g->carry_bytes, 1e-6 * (double)g->held_bytes,
-        1e-6 * (double)eq_process_peak());
+    const struct {
+        const char *name;
+        size_t bytes;
+    } parts[] = {{"process", g->process_bytes},       {"activations", g->arena_bytes},
+                 {"packed weights", g->weight_bytes}, {"encoder's results", g->carry_bytes},
+                 {"images", g->held_bytes},           {"decoder", g->decoder_bytes}};
+    size_t planned = 0, count = sizeof parts / sizeof parts[0];
+    for (size_t i = 0; i < count; i++)
+        planned += parts[i].bytes;
+    printf("memory: %.0f MB planned (", 1e-6 * (double)planned);
+    for (size_t i = 0; i < count; i++)
+        if (i == 0 || parts[i].bytes > 0)
+            printf("%s%s %.0f", i ? ", " : "", parts[i].name, 1e-6 * (double)parts[i].bytes);
+    printf("), at most %.0f MB taken\n", 1e-6 * (double)eq_process_peak());
 }
 
 static eq_status print_result(const generate_run *r)
