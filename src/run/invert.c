@@ -6,15 +6,21 @@
 
 #include "base/memory.h"
 #include "diffusion/inversion.h"
+#include "diffusion/latent.h"
 #include "diffusion/timesteps.h"
 #include "io/image.h"
 #include "io/safetensors.h"
+#include "run/prompts.h"
 
 /* What both directions need. */
 typedef struct direction {
     const eq_invert_options *options;
     eq_plan plan;
+    eq_prompts prompts;
+    int *prompt_of; /* [count] */
+    eq_condition condition;
     eq_denoiser *denoiser;
+    eq_latent_codec *codec; /* of latent models; NULL else */
     eq_sampling sampling;
 } direction;
 
@@ -35,29 +41,62 @@ static void show_steps(void *user, int done, int steps)
 static void close_direction(direction *d)
 {
     eq_denoiser_free(d->denoiser);
+    eq_latent_codec_free(d->codec);
+    eq_prompts_free(&d->prompts);
     eq_plan_free(&d->plan);
+    free(d->prompt_of);
 }
 
+/* All images have the one prompt, without a negative one: classifier-free guidance would have steps that cannot be
+ * gone back (Mokady et al. 2023, section 3.1). */
+static eq_status open_condition(eq_pipeline *pipeline, const eq_invert_options *o, direction *d)
+{
+    const char *prompt = o->prompt ? o->prompt : "";
+    bool given = o->prompt || eq_model_prompted(&pipeline->model);
+    float side = (float)eq_model_image_size(&pipeline->model);
+    eq_generate_options options = {.count = o->count,
+                                   .prompts = &prompt,
+                                   .prompt_count = given ? 1 : 0,
+                                   .tokenizer = o->tokenizer,
+                                   .bf16 = o->bf16};
+    EQ_TRY(eq_prompts_encode(pipeline, &options, &d->prompts));
+    d->prompt_of = malloc((size_t)o->count * sizeof *d->prompt_of);
+    if (!d->prompt_of)
+        return eq_fail_memory(pipeline->ctx, "the images' prompts");
+    for (int64_t i = 0; i < o->count; i++)
+        d->prompt_of[i] = 1; /* row 0 is the negative prompt's */
+    d->condition = (eq_condition){.context = d->prompts.context,
+                                  .text = d->prompts.text,
+                                  .prompt_of = d->prompt_of,
+                                  .time_ids = {side, side, 0, 0, side, side}};
+    return EQ_OK;
+}
+
+static eq_status open_networks(eq_pipeline *pipeline, const eq_invert_options *o, direction *d)
+{
+    const eq_model *model = &pipeline->model;
+    eq_dtype dtype = o->bf16 ? EQ_BF16 : EQ_F32;
+    eq_denoiser_options options = {.count = o->count,
+                                   .condition = &d->condition,
+                                   .micro_batch = o->micro_batch,
+                                   .height = model->unet.sample_size,
+                                   .width = model->unet.sample_size,
+                                   .dtype = dtype};
+    EQ_TRY(eq_denoiser_new(pipeline->ctx, &model->unet, model->params, &options, &d->denoiser));
+    if (!model->latent)
+        return EQ_OK;
+    return eq_latent_codec_new(pipeline->ctx, &model->vae, model->vae_params, &(eq_latent_options){.dtype = dtype},
+                               &d->codec);
+}
+
+/* d stays where it is: the denoiser points into it. close_direction also after a failure. */
 static eq_status open_direction(eq_pipeline *pipeline, const eq_invert_options *o, direction *d)
 {
     const eq_unet_config *unet = &pipeline->model.unet;
     *d = (direction){.options = o};
-    if (pipeline->model.latent || eq_model_prompted(&pipeline->model))
-        return eq_fail(
-            pipeline->ctx, EQ_BAD_INPUT,
-            "%s: expected a model of pixels without prompts, the only ones whose images can be inverted here",
-            pipeline->model.folder);
     EQ_TRY(make_plan(pipeline, o, &d->plan));
-    eq_denoiser_options options = {.count = o->count,
-                                   .micro_batch = o->micro_batch,
-                                   .height = unet->sample_size,
-                                   .width = unet->sample_size,
-                                   .dtype = o->bf16 ? EQ_BF16 : EQ_F32};
-    eq_status status = eq_denoiser_new(pipeline->ctx, unet, pipeline->model.params, &options, &d->denoiser);
-    if (status != EQ_OK) {
-        close_direction(d);
-        return status;
-    }
+    EQ_TRY(open_condition(pipeline, o, d));
+    EQ_TRY(open_networks(pipeline, o, d));
     d->sampling = (eq_sampling){.denoiser = d->denoiser,
                                 .plan = &d->plan,
                                 .n = o->count,
@@ -70,21 +109,76 @@ static eq_status open_direction(eq_pipeline *pipeline, const eq_invert_options *
     return EQ_OK;
 }
 
-static size_t total_count(const eq_pipeline *pipeline, const eq_invert_options *o)
+size_t eq_invert_count(const eq_pipeline *pipeline)
 {
-    size_t side = (size_t)pipeline->model.unet.sample_size;
-    return (size_t)o->count * side * side * 3;
+    const eq_unet_config *unet = &pipeline->model.unet;
+    return (size_t)unet->sample_size * (size_t)unet->sample_size * (size_t)unet->in_channels;
+}
+
+static size_t pixel_count(const eq_pipeline *pipeline)
+{
+    size_t side = (size_t)eq_model_image_size(&pipeline->model);
+    return side * side * 3;
+}
+
+/* Pixels to what the network works on: x [count, image], one image at a time. */
+static eq_status encode(eq_pipeline *pipeline, const direction *d, const uint8_t *pixels, float *x)
+{
+    size_t numbers = pixel_count(pipeline), count = eq_invert_count(pipeline);
+    int64_t side = eq_model_image_size(&pipeline->model);
+    float *image = d->codec ? malloc(numbers * sizeof *image) : NULL;
+    eq_status status = d->codec && !image ? eq_fail_memory(pipeline->ctx, "an image") : EQ_OK;
+    for (int64_t i = 0; i < d->options->count && status == EQ_OK; i++, pixels += numbers, x += count) {
+        float *to = d->codec ? image : x;
+        for (size_t k = 0; k < numbers; k++)
+            to[k] = (float)pixels[k] / 127.5f - 1.0f;
+        if (d->codec)
+            status = eq_latent_encode(d->codec, image, 1, side, side, NULL, 0, x);
+    }
+    free(image);
+    return status;
+}
+
+/* The way back. */
+static eq_status decode(eq_pipeline *pipeline, const direction *d, const float *x, uint8_t *pixels)
+{
+    size_t numbers = pixel_count(pipeline), count = eq_invert_count(pipeline);
+    int64_t side = pipeline->model.unet.sample_size;
+    float *image = d->codec ? malloc(numbers * sizeof *image) : NULL;
+    eq_status status = d->codec && !image ? eq_fail_memory(pipeline->ctx, "an image") : EQ_OK;
+    for (int64_t i = 0; i < d->options->count && status == EQ_OK; i++, pixels += numbers, x += count) {
+        if (d->codec)
+            status = eq_latent_decode(d->codec, x, 1, side, side, image);
+        if (status == EQ_OK)
+            eq_pixels_from_float(d->codec ? image : x, numbers, pixels);
+    }
+    free(image);
+    return status;
 }
 
 eq_status eq_invert_images(eq_pipeline *pipeline, const eq_invert_options *options, const uint8_t *pixels, float *noise)
 {
     direction d;
-    EQ_TRY(open_direction(pipeline, options, &d));
-    size_t total = total_count(pipeline, options);
-    for (size_t i = 0; i < total; i++)
-        noise[i] = (float)pixels[i] / 127.5f - 1.0f;
-    eq_status status = eq_invert(pipeline->ctx, &d.sampling, noise);
+    eq_status status = open_direction(pipeline, options, &d);
+    if (status == EQ_OK)
+        status = encode(pipeline, &d, pixels, noise);
+    if (status == EQ_OK)
+        status = eq_invert(pipeline->ctx, &d.sampling, noise);
     close_direction(&d);
+    return status;
+}
+
+static eq_status sample(eq_pipeline *pipeline, const direction *d, const float *noise, uint8_t *pixels)
+{
+    size_t bytes = (size_t)d->options->count * eq_invert_count(pipeline) * sizeof *noise;
+    eq_sampling_state state = {.x = eq_buffer_new(bytes)};
+    if (!state.x)
+        return eq_fail_memory(pipeline->ctx, "the images being sampled");
+    memcpy(state.x, noise, bytes);
+    eq_status status = eq_sampling_continue(pipeline->ctx, &d->sampling, &state);
+    if (status == EQ_OK)
+        status = decode(pipeline, d, state.x, pixels);
+    eq_buffer_free(state.x);
     return status;
 }
 
@@ -92,30 +186,20 @@ eq_status eq_reconstruct_images(eq_pipeline *pipeline, const eq_invert_options *
                                 uint8_t *pixels)
 {
     direction d;
-    EQ_TRY(open_direction(pipeline, options, &d));
-    size_t total = total_count(pipeline, options);
-    eq_sampling_state state = {.x = eq_buffer_new(total * sizeof(float))};
-    eq_status status = EQ_OK;
-    if (state.x) {
-        memcpy(state.x, noise, total * sizeof *noise);
-        status = eq_sampling_continue(pipeline->ctx, &d.sampling, &state);
-    } else {
-        status = eq_fail_memory(pipeline->ctx, "the images being sampled");
-    }
+    eq_status status = open_direction(pipeline, options, &d);
     if (status == EQ_OK)
-        eq_pixels_from_float(state.x, total, pixels);
-    eq_buffer_free(state.x);
+        status = sample(pipeline, &d, noise, pixels);
     close_direction(&d);
     return status;
 }
 
-/* [side * side, 3] -> [3, side * side] for each image */
-static void channels_first(const float *from, int64_t count, int64_t pixels, float *to)
+/* [pixels, channels] -> [channels, pixels] for each image */
+static void channels_first(const float *from, int64_t count, int64_t pixels, int64_t channels, float *to)
 {
-    for (int64_t i = 0; i < count; i++, from += 3 * pixels, to += 3 * pixels)
+    for (int64_t i = 0; i < count; i++, from += channels * pixels, to += channels * pixels)
         for (int64_t p = 0; p < pixels; p++)
-            for (int64_t c = 0; c < 3; c++)
-                to[c * pixels + p] = from[p * 3 + c];
+            for (int64_t c = 0; c < channels; c++)
+                to[c * pixels + p] = from[p * channels + c];
 }
 
 static char *settings_text(eq_pipeline *pipeline, const eq_invert_options *o)
@@ -126,8 +210,9 @@ static char *settings_text(eq_pipeline *pipeline, const eq_invert_options *o)
     json_t *timesteps = json_array();
     for (int i = 0; i < plan.calls; i++)
         json_array_append_new(timesteps, json_real(plan.call[i].timestep));
-    json_t *json = json_pack("{s:s, s:i, s:s, s:o}", "sampler", "ddim", "steps", o->steps, "spacing",
-                             eq_spacing_name(plan.spacing), "timesteps", timesteps);
+    json_t *json = json_pack("{s:s, s:i, s:s, s:o, s:s*}", "sampler", "ddim", "steps", o->steps, "spacing",
+                             eq_spacing_name(plan.spacing), "timesteps", timesteps, "prompt",
+                             eq_model_prompted(&pipeline->model) ? o->prompt ? o->prompt : "" : NULL);
     char *text = json ? json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(15)) : NULL;
     json_decref(json);
     eq_plan_free(&plan);
@@ -137,7 +222,8 @@ static char *settings_text(eq_pipeline *pipeline, const eq_invert_options *o)
 eq_status eq_inversion_write(eq_pipeline *pipeline, const eq_invert_options *options, const char *path,
                              const char *const *names, const float *noise)
 {
-    int64_t side = pipeline->model.unet.sample_size, image = 3 * side * side;
+    int64_t side = pipeline->model.unet.sample_size, channels = pipeline->model.unet.in_channels;
+    int64_t image = channels * side * side;
     size_t count = (size_t)options->count;
     eq_named_tensor *tensors = calloc(count + 1, sizeof *tensors);
     float *planes = malloc(count * (size_t)image * sizeof *planes + 1);
@@ -145,10 +231,10 @@ eq_status eq_inversion_write(eq_pipeline *pipeline, const eq_invert_options *opt
     const char *hash;
     eq_status status = eq_model_hash(pipeline->ctx, &pipeline->model, &hash);
     if (status == EQ_OK && tensors && planes && settings) {
-        channels_first(noise, options->count, side * side, planes);
+        channels_first(noise, options->count, side * side, channels, planes);
         for (size_t i = 0; i < count; i++) {
             tensors[i].name = names[i];
-            tensors[i].tensor = (eq_tensor){EQ_F32, eq_shape_of(3, side, side), planes + i * (size_t)image};
+            tensors[i].tensor = (eq_tensor){EQ_F32, eq_shape_of(channels, side, side), planes + i * (size_t)image};
         }
         const eq_metadata metadata[] = {
             {"format", "equipoise inverted images 1"}, {"model", hash}, {"settings", settings}};

@@ -10,19 +10,27 @@ typedef struct eq_invert_options {
     const char *spacing; /* of its timesteps; NULL: the model's */
     int64_t micro_batch; /* 0: chosen */
     bool bf16;
+    const char *prompt;            /* of models with a text encoder, what all images show; NULL: the empty one */
+    const char *tokenizer;         /* as in eq_generate_options */
     eq_generate_progress progress; /* steps of images */
     void *progress_user;
 } eq_invert_options;
 
-/* pixels: [count, size, size, 3] of the model's size; noise: [count, size, size, 3] out, at the first timestep. */
+/* Numbers of one image as the network sees it: of pixels, or of latents. */
+size_t eq_invert_count(const eq_pipeline *pipeline);
+
+/* pixels: [count, size, size, 3], size: eq_model_image_size; noise: [count, side, side, channels] out, at the first
+ * timestep, side and channels of the network's input. Images are encoded to latents where the model is one of latents;
+ * there is no classifier-free guidance. */
 eq_status eq_invert_images(eq_pipeline *pipeline, const eq_invert_options *options, const uint8_t *pixels,
                            float *noise);
 
-/* Samples from that noise at eta 0 along the same timesteps. pixels: [count, size, size, 3] out. */
+/* Samples from that noise at eta 0 along the same timesteps, with the same prompt. pixels: [count, size, size, 3] out.
+ */
 eq_status eq_reconstruct_images(eq_pipeline *pipeline, const eq_invert_options *options, const float *noise,
                                 uint8_t *pixels);
 
-/* A tensor [3, size, size] f32 an image, under the image's name, and what it was made with. */
+/* A tensor [channels, side, side] f32 an image, under the image's name, and what it was made with. */
 eq_status eq_inversion_write(eq_pipeline *pipeline, const eq_invert_options *options, const char *path,
                              const char *const *names, const float *noise);
 

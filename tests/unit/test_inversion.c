@@ -142,9 +142,8 @@ static void bad_options(void **state)
     assert_fails(eq_invert_images(pipeline, &options, pixels, noise), EQ_BAD_USAGE, "1..1000");
     options = (eq_invert_options){.count = 1, .steps = 5, .spacing = "sideways"};
     assert_fails(eq_invert_images(pipeline, &options, pixels, noise), EQ_BAD_USAGE, "sideways");
-    pipeline->model.latent = true;
-    assert_fails(eq_invert_images(pipeline, &options, pixels, noise), EQ_BAD_INPUT, "model of pixels");
-    pipeline->model.latent = false;
+    options = (eq_invert_options){.count = 1, .steps = 5, .prompt = "a portrait"};
+    assert_fails(eq_invert_images(pipeline, &options, pixels, noise), EQ_BAD_USAGE, "takes no prompt");
     /* One step: nothing lies between an image and its only timestep. */
     options = (eq_invert_options){.count = 1, .steps = 1};
     assert_ok(eq_invert_images(pipeline, &options, pixels, noise));

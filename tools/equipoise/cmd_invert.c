@@ -12,7 +12,7 @@
 #include "train/dataset.h"
 
 typedef struct settings {
-    const char *model, *images, *out, *spacing;
+    const char *model, *images, *out, *spacing, *prompt, *tokenizer;
     int64_t steps, micro_batch;
     int dtype;
     bool reconstruct, strict, allow_unused;
@@ -54,6 +54,17 @@ static const eq_option options[] = {
      .value = "NAME",
      .member = offsetof(settings, spacing),
      .help = "which timesteps: leading, trailing, linspace or paper; the model's own if not given"},
+    {.name = "prompt",
+     .letter = 'p',
+     .kind = EQ_TEXT,
+     .value = "TEXT",
+     .member = offsetof(settings, prompt),
+     .help = "what the images show, for models with a text encoder; the empty prompt if not given"},
+    {.name = "tokenizer",
+     .kind = EQ_FOLDER,
+     .value = "DIR",
+     .member = offsetof(settings, tokenizer),
+     .help = "folder of vocab.json and merges.txt, for models in a single file"},
     {.name = "reconstruct",
      .kind = EQ_FLAG,
      .member = offsetof(settings, reconstruct),
@@ -91,7 +102,7 @@ typedef struct invert_run {
     eq_pipeline *pipeline;
     eq_dataset data;
     eq_invert_options options;
-    float *noise;    /* [count, size, size, 3] */
+    float *noise;    /* [count, side, side, channels] */
     uint8_t *pixels; /* [count, size, size, 3] the reconstructions; NULL without */
     double *psnr;    /* [count]; NULL without */
 } invert_run;
@@ -123,12 +134,14 @@ static eq_status open_all(invert_run *r)
                                      .spacing = s->spacing,
                                      .micro_batch = s->micro_batch,
                                      .bf16 = s->dtype == 1,
+                                     .prompt = s->prompt,
+                                     .tokenizer = s->tokenizer,
                                      .progress = show_progress,
                                      .progress_user = r};
     size_t count = (size_t)r->data.count;
     r->noise_path = eq_path_join(s->out, "noise.safetensors");
     r->images_folder = eq_path_join(s->out, "images");
-    r->noise = malloc(count * image_bytes(r) * sizeof *r->noise);
+    r->noise = malloc(count * eq_invert_count(r->pipeline) * sizeof *r->noise);
     if (s->reconstruct) {
         r->pixels = malloc(count * image_bytes(r));
         r->psnr = malloc(count * sizeof *r->psnr);
@@ -256,9 +269,9 @@ const eq_command eq_command_invert = {
     .summary = "find the noise that a model makes given images from",
     .description =
         "Runs deterministic sampling (DDIM at eta 0) backwards: from each image to the noise that leads to it. "
-        "noise.safetensors has an array [3, height, width] an image, under the image's name. With --reconstruct the "
+        "noise.safetensors has an array [channels, height, width] an image, under the image's name: of pixels, or of the latents that the image is encoded to. With --reconstruct the "
         "noise is sampled from again, to see how much of an image survives: images/ and, with the peak signal-to-noise "
-        "ratio of each, reconstruction.jsonl. For models of pixels, without prompts.",
+        "ratio of each, reconstruction.jsonl. There is no classifier-free guidance in either direction.",
     .examples = examples,
     .options = options,
     .settings_size = sizeof(settings),
