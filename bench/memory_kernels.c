@@ -192,6 +192,7 @@ static int run_all(eq_context *ctx, const char *backend, const char *only)
             {"cast", &eq_op_cast, {0}, 1, 1, {x}, 0},
             {"concat", &eq_op_concat, {0}, 1, 2, {x, x}, 0},
             {"slice", &eq_op_slice, {.axis = 3, .offset = c / 2, .shape = eq_shape_of(n, h, w, c / 2)}, 1, 1, {x}, 0},
+            {"average_pool 2x2", &eq_op_average_pool, {.kernel = 2, .stride = 2}, 1, 1, {x}, 0},
             {"upsample", &eq_op_upsample, {0}, 1, 1, {half}, 0},
             {"upsample_grad", &eq_op_upsample_grad, {0}, 1, 1, {x}, 0},
             {"sum_to", &eq_op_sum_to, {.shape = eq_shape_of(n, 1, 1, c)}, 1, 1, {x}, 0},

@@ -30,6 +30,8 @@ static const eq_kernel *const table[] = {
     &eq_cpu_sum_to,
     &eq_cpu_average_pool,
     &eq_cpu_average_pool_grad,
+    &eq_cpu_halve,
+    &eq_cpu_halve_grad,
     &eq_cpu_upsample,
     &eq_cpu_upsample_grad,
     &eq_cpu_group_norm,

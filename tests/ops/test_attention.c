@@ -54,6 +54,53 @@ static void known_answers(void **state)
     op_assert_near(y, (float[]){1, 10, 3, 30}, 4, 0);
 }
 
+/* Heads and lengths at which bfloat16 has a way of its own. */
+static void long_rows_agree(void **state)
+{
+    const eq_attr one = {.heads = 1, .scale = 0.5f}, two = {.heads = 2, .scale = 0.7f};
+    const op_case cases[] = {
+        {"two blocks of keys, parts of vectors",
+         build,
+         two,
+         {ACTIVATION(2, 101, 84), ACTIVATION(2, 301, 84), ACTIVATION(2, 301, 84)}},
+        {"many channels", build, one, {ACTIVATION(1, 7, 160), ACTIVATION(1, 49, 160), ACTIVATION(1, 49, 160)}},
+    };
+    OP_CHECK_FORWARD(cases);
+}
+
+/* What is not finite in a query shows in its answer, and in no other's. */
+static void what_is_not_finite_shows(void **state)
+{
+    enum { KEYS = 40, CHANNELS = 8 };
+    static const float bad[] = {NAN, INFINITY};
+    static const eq_dtype dtypes[] = {EQ_F32, EQ_BF16};
+    eq_context *ctx = eq_context_new();
+    for (int i = 0; i < 4; i++) {
+        eq_dtype dtype = dtypes[i / 2];
+        eq_graph *g = eq_graph_new(ctx, dtype);
+        eq_value q = eq_graph_input(g, "q", EQ_F32, eq_shape_of(1, 2, CHANNELS));
+        eq_value k = eq_graph_input(g, "k", EQ_F32, eq_shape_of(1, KEYS, CHANNELS)), as_k = eq_cast(g, k, dtype);
+        eq_value y = eq_cast(g, eq_attention(g, eq_cast(g, q, dtype), as_k, as_k, 1, 1, false), EQ_F32);
+        eq_graph_output(g, y, "y");
+        eq_program *program;
+        op_assert_ok(ctx, eq_program_compile(g, &(eq_program_options){0}, &program));
+        float *queries = eq_program_data(program, q), *keys = eq_program_data(program, k);
+        for (int j = 0; j < 2 * CHANNELS; j++)
+            queries[j] = 0.5f;
+        for (int j = 0; j < KEYS * CHANNELS; j++)
+            keys[j] = 0.01f * (float)(j % 7);
+        queries[3] = bad[i % 2];
+        op_assert_ok(ctx, eq_program_run(program));
+        const float *answers = eq_program_data(program, y);
+        for (int j = 0; j < CHANNELS; j++) {
+            assert_true(isnan(answers[j]));
+            assert_true(isfinite(answers[CHANNELS + j]));
+        }
+        eq_program_free(program);
+    }
+    eq_context_free(ctx);
+}
+
 static void faults(void **state)
 {
     const eq_attr two = {.heads = 2, .scale = 1};
@@ -77,6 +124,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(kernels_agree_and_gradients_hold),
         cmocka_unit_test(known_answers),
+        cmocka_unit_test(long_rows_agree),
+        cmocka_unit_test(what_is_not_finite_shows),
         cmocka_unit_test(faults),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -79,6 +79,7 @@ static void pools(void **state)
     const eq_attr same = {.kernel = 3, .stride = 1, .pad_top = 1}, gaps = {.kernel = 1, .stride = 2};
     const op_case cases[] = {
         {"average, halving", build_average_pool, halve, {ACTIVATION(2, 4, 6, 5)}},
+        {"average, halving, wide", build_average_pool, halve, {ACTIVATION(3, 6, 2, 37)}},
         {"average, halving, odd", build_average_pool, halve, {ACTIVATION(1, 5, 7, 3)}},
         {"average, padded", build_average_pool, overlap, {ACTIVATION(2, 5, 6, 3)}},
         {"average, same size", build_average_pool, same, {ACTIVATION(1, 4, 3, 17)}},

@@ -19,6 +19,8 @@ extern const eq_kernel eq_cpu_permute;
 extern const eq_kernel eq_cpu_sum_to;
 extern const eq_kernel eq_cpu_average_pool;
 extern const eq_kernel eq_cpu_average_pool_grad;
+extern const eq_kernel eq_cpu_halve;
+extern const eq_kernel eq_cpu_halve_grad;
 extern const eq_kernel eq_cpu_upsample;
 extern const eq_kernel eq_cpu_upsample_grad;
 extern const eq_kernel eq_cpu_group_norm;

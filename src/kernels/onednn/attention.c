@@ -1,3 +1,7 @@
+#include <omp.h>
+#include <stdlib.h>
+
+#include "kernels/onednn/attention_direct.h"
 #include "kernels/onednn/attention_workers.h"
 
 /* A thread's primitives and its part of the scratch. The weights of a row (p) are divided by their sum only after
@@ -33,10 +37,42 @@ static eq_status prepare_worker(const eq_kernel_env *env, const eq_node *node, c
     return EQ_OK;
 }
 
+/* One way or the other. */
+typedef struct attention {
+    eq_attention shape;
+    int threads;                   /* of the direct way; 0: it is not taken */
+    eq_attention_workers *workers; /* of the other */
+} attention;
+
+static void release_attention(void *kept)
+{
+    attention *state = kept;
+    if (state->workers)
+        eq_attention_workers_release(state->workers);
+    free(state);
+}
+
 static eq_status prepare(const eq_kernel_env *env, const eq_node *node, void **kept, size_t *scratch_bytes)
 {
     static const eq_attention_worker_kind kind = {sizeof(worker), prepare_worker, release};
-    return eq_attention_workers_prepare(env, node, &kind, kept, scratch_bytes);
+    attention *state = calloc(1, sizeof *state);
+    if (!state)
+        return eq_fail_memory(env->ctx, node->op->name);
+    state->shape = eq_attention_of(env->graph, node);
+    if (eq_attention_direct_offered(&state->shape)) {
+        state->threads = omp_get_max_threads();
+        *scratch_bytes = eq_attention_direct_scratch(&state->shape, state->threads);
+    } else {
+        void *workers = NULL;
+        eq_status status = eq_attention_workers_prepare(env, node, &kind, &workers, scratch_bytes);
+        state->workers = workers;
+        if (status != EQ_OK) {
+            release_attention(state);
+            return status;
+        }
+    }
+    *kept = state;
+    return EQ_OK;
 }
 
 /* k, v: the head's first element */
@@ -69,7 +105,12 @@ static dnnl_status_t run_tile(const eq_attention *a, const worker *w, int64_t ti
 static eq_status run(const eq_kernel_env *env, const eq_node *node, void *kept, void *const *in, void *const *out,
                      void *scratch)
 {
-    const eq_attention_workers *workers = kept;
+    const attention *state = kept;
+    if (state->threads > 0) {
+        eq_attention_direct_run(&state->shape, state->threads, in[0], in[1], in[2], out[0], scratch);
+        return EQ_OK;
+    }
+    const eq_attention_workers *workers = state->workers;
     const eq_attention *a = &workers->shape;
     size_t element = eq_dtype_size(a->dtype);
     int64_t items = a->n * a->heads * a->tiles;
@@ -102,5 +143,5 @@ const eq_kernel eq_onednn_attention = {.op = "attention",
                                        .supports = eq_attention_supports,
                                        .prepare = prepare,
                                        .run = run,
-                                       .release = eq_attention_workers_release,
+                                       .release = release_attention,
                                        .any_dtype = true};
