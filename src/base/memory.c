@@ -7,20 +7,19 @@
 
 enum { SMALL_ALIGNMENT = 64, HUGE_PAGE = 2 << 20 };
 
+/* The size is not rounded up to whole huge pages: with hundreds of weights, what that touches is a tenth of all. */
 void *eq_buffer_new(size_t bytes)
 {
     size_t alignment = bytes >= HUGE_PAGE ? HUGE_PAGE : SMALL_ALIGNMENT;
-    if (bytes > SIZE_MAX - alignment)
+    void *buffer;
+    if (bytes > SIZE_MAX - SMALL_ALIGNMENT)
         return NULL;
-    size_t rounded = (bytes / alignment + 1) * alignment;
-    if (bytes && bytes % alignment == 0)
-        rounded = bytes;
-    void *buffer = aligned_alloc(alignment, rounded);
-    if (!buffer)
+    size_t rounded = (bytes / SMALL_ALIGNMENT + 1) * SMALL_ALIGNMENT;
+    if (posix_memalign(&buffer, alignment, rounded) != 0)
         return NULL;
 #ifdef MADV_HUGEPAGE
     if (alignment == HUGE_PAGE)
-        madvise(buffer, rounded, MADV_HUGEPAGE);
+        madvise(buffer, rounded / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
 #endif
     memset(buffer, 0, rounded);
     return buffer;
