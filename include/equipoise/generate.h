@@ -19,6 +19,10 @@ typedef struct eq_pipeline eq_pipeline;
 EQ_API eq_status eq_pipeline_open(eq_context *ctx, const char *folder, eq_pipeline **out);
 EQ_API void eq_pipeline_close(eq_pipeline *pipeline);
 
+/* Puts another autoencoder in place of a latent model's own, before anything is generated: a folder of diffusers', or a
+ * file with latent diffusion's names, bare or under "first_stage_model.". One for other latents is refused. */
+EQ_API eq_status eq_pipeline_use_vae(eq_pipeline *pipeline, const char *path);
+
 /* Adds a predictor from a file; one for an attribute that has one already takes its place. Heads of another model are
  * refused. */
 EQ_API eq_status eq_pipeline_add_predictor(eq_pipeline *pipeline, const char *path);

@@ -80,6 +80,7 @@ void eq_model_close(eq_model *model)
     eq_tensor_file_close(&model->vae_weights);
     eq_schedule_free(&model->schedule);
     free(model->folder);
+    free(model->vae_path);
     *model = (eq_model){0};
 }
 

@@ -21,6 +21,7 @@ typedef struct eq_model {
     eq_vae_config vae;
     eq_params *vae_params; /* views of `vae_weights`, or of `weights` where one file holds both */
     eq_tensor_file vae_weights;
+    char *vae_path; /* NULL: it is the model's own, and not what eq_model_use_vae put in its place */
 } eq_model;
 
 /* A folder: model_index.json, unet/ and scheduler/, of latent models also vae/. A file: whatever eq_tensor_file_open
@@ -31,6 +32,12 @@ void eq_model_close(eq_model *model);
 /* SHA-256 of the U-Net's weights file: what attribute predictors are bound to, and what run.json records. Computed when
  * it is asked for, as it takes seconds for gigabytes; see eq_tensor_file_hash. *out belongs to the model. */
 eq_status eq_model_hash(eq_context *ctx, eq_model *model, const char **out);
+
+/* Puts another autoencoder in place of a latent model's own: a diffusers folder (with config.json), or a file of any
+ * container with latent diffusion's names, bare or under "first_stage_model.". It must code as many pixels into a
+ * latent of as many channels, and its scaling_factor, where it says one, must be the model's. Before the model is used
+ * for anything. EQ_BAD_USAGE for models of pixels. On failure the model keeps its own. */
+eq_status eq_model_use_vae(eq_context *ctx, eq_model *model, const char *path);
 
 /* Whether it is told by a prompt what to show. */
 bool eq_model_prompted(const eq_model *model);
@@ -45,6 +52,21 @@ eq_status eq_model_save(eq_context *ctx, const char *folder, const eq_unet_confi
  */
 eq_status eq_model_open_folder(eq_context *ctx, eq_model *model);
 eq_status eq_model_open_file(eq_context *ctx, eq_model *model);
+
+/* The weights in a folder of diffusers', under the first of their usual names that is there. */
+eq_status eq_model_weights_open(eq_context *ctx, const char *folder, eq_tensor_file *out);
+
+/* An autoencoder on its way into a model. */
+typedef struct eq_model_vae {
+    eq_vae_config config;
+    eq_params *params;
+    eq_tensor_file weights;
+} eq_model_vae;
+/* path: a folder of diffusers'. Nothing is left open after a failure. */
+eq_status eq_model_vae_open(eq_context *ctx, const char *path, eq_model_vae *out);
+void eq_model_vae_close(eq_model_vae *vae);
+/* The model takes it over, and lets go of the one it had. */
+void eq_model_vae_give(eq_model_vae *vae, eq_model *model);
 /* EQ_BAD_INPUT for a model of Stable Diffusion XL that is not one by itself; sign: what shows it. */
 eq_status eq_refiner_refused(eq_context *ctx, const char *path, const char *sign);
 

@@ -15,11 +15,10 @@ static const char *const weights_names[] = {
     "diffusion_pytorch_model.fp16.bin",
 };
 
-/* Opens the first of them that is in the folder's part. */
-static eq_status open_weights(eq_context *ctx, const char *folder, const char *part, eq_tensor_file *out)
+eq_status eq_model_weights_open(eq_context *ctx, const char *folder, eq_tensor_file *out)
 {
     for (size_t i = 0; i < sizeof weights_names / sizeof weights_names[0]; i++) {
-        char *path = eq_format("%s/%s/%s", folder, part, weights_names[i]);
+        char *path = eq_path_join(folder, weights_names[i]);
         if (!path)
             return eq_fail_memory(ctx, "a path");
         bool there = eq_path_exists(path);
@@ -28,8 +27,8 @@ static eq_status open_weights(eq_context *ctx, const char *folder, const char *p
         if (there)
             return status;
     }
-    return eq_fail(ctx, EQ_BAD_INPUT, "%s/%s/%s: no such file, nor an index of shards or a .bin in its place", folder,
-                   part, weights_names[0]);
+    return eq_fail(ctx, EQ_BAD_INPUT, "%s/%s: no such file, nor an index of shards or a .bin in its place", folder,
+                   weights_names[0]);
 }
 
 /* The text encoder decides how many tokens the U-Net attends to. */
@@ -49,9 +48,9 @@ static eq_status read_context_length(eq_context *ctx, const char *folder, eq_une
 
 static eq_status open_unet(eq_context *ctx, eq_model *model)
 {
-    char *config = eq_path_join(model->folder, "unet/config.json");
+    char *config = eq_path_join(model->folder, "unet/config.json"), *unet = eq_path_join(model->folder, "unet");
     char *scheduler = eq_path_join(model->folder, "scheduler/scheduler_config.json");
-    eq_status status = config && scheduler ? EQ_OK : eq_fail_memory(ctx, "a path");
+    eq_status status = config && unet && scheduler ? EQ_OK : eq_fail_memory(ctx, "a path");
     if (status == EQ_OK)
         status = eq_unet_config_read(ctx, config, &model->unet);
     if (status == EQ_OK)
@@ -61,25 +60,13 @@ static eq_status open_unet(eq_context *ctx, eq_model *model)
     if (status == EQ_OK)
         status = eq_unet_declare(model->params, &model->unet);
     if (status == EQ_OK)
-        status = open_weights(ctx, model->folder, "unet", &model->weights);
+        status = eq_model_weights_open(ctx, unet, &model->weights);
     if (status == EQ_OK)
         status = eq_weights_load(ctx, model->params, &model->weights, &eq_names_diffusers);
     free(config);
+    free(unet);
     free(scheduler);
     return status;
-}
-
-static eq_status open_vae(eq_context *ctx, eq_model *model, const char *config)
-{
-    EQ_TRY(eq_vae_config_read(ctx, config, &model->vae));
-    model->vae_params = eq_params_new(ctx);
-    if (!model->vae_params)
-        return eq_fail_memory(ctx, "an autoencoder");
-    EQ_TRY(eq_vae_declare(model->vae_params, &model->vae));
-    EQ_TRY(open_weights(ctx, model->folder, "vae", &model->vae_weights));
-    EQ_TRY(eq_weights_load(ctx, model->vae_params, &model->vae_weights, &eq_names_diffusers));
-    model->latent = true;
-    return EQ_OK;
 }
 
 /* Of Stable Diffusion XL's two models only one has both text encoders. */
@@ -105,10 +92,15 @@ eq_status eq_model_open_folder(eq_context *ctx, eq_model *model)
 {
     EQ_TRY(refuse_refiner(ctx, model->folder));
     EQ_TRY(open_unet(ctx, model));
-    char *vae = eq_path_join(model->folder, "vae/config.json");
-    eq_status status = vae ? EQ_OK : eq_fail_memory(ctx, "a path");
-    if (status == EQ_OK && eq_path_exists(vae))
-        status = open_vae(ctx, model, vae);
+    char *vae = eq_path_join(model->folder, "vae"), *config = eq_path_join(model->folder, "vae/config.json");
+    eq_status status = vae && config ? EQ_OK : eq_fail_memory(ctx, "a path");
+    if (status == EQ_OK && eq_path_exists(config)) {
+        eq_model_vae opened;
+        status = eq_model_vae_open(ctx, vae, &opened);
+        if (status == EQ_OK)
+            eq_model_vae_give(&opened, model);
+    }
     free(vae);
+    free(config);
     return status;
 }

@@ -73,6 +73,20 @@ eq_name_map eq_ldm_vae_names(const eq_vae_config *config)
     return (eq_name_map){.name = ldm_name, .user = config, .prefix = PREFIX};
 }
 
+static bool bare_name(const void *user, const char *ours, char *theirs, size_t size, eq_weight_part *part)
+{
+    char prefixed[256];
+    if (!ldm_name(user, ours, prefixed, sizeof prefixed, part))
+        return false;
+    snprintf(theirs, size, "%s", prefixed + sizeof PREFIX - 1);
+    return true;
+}
+
+eq_name_map eq_ldm_vae_bare_names(const eq_vae_config *config)
+{
+    return (eq_name_map){.name = bare_name, .user = config};
+}
+
 static bool is_sdxl(const eq_tensor_file *file)
 {
     static const char start[] = "conditioner.";
@@ -82,24 +96,38 @@ static bool is_sdxl(const eq_tensor_file *file)
     return false;
 }
 
-eq_status eq_ldm_vae_config(eq_context *ctx, const eq_tensor_file *file, eq_vae_config *out)
+static eq_status config_under(eq_context *ctx, const eq_tensor_file *file, const char *prefix, eq_vae_config *out)
 {
     eq_checkpoint_source source = {.weights = file};
     *out = (eq_vae_config){
-        .in_channels = eq_checkpoint_size(&source, 1, PREFIX "encoder.conv_in.weight"),
-        .out_channels = eq_checkpoint_size(&source, 0, PREFIX "decoder.conv_out.weight"),
-        .latent_channels = eq_checkpoint_size(&source, 0, PREFIX "post_quant_conv.weight"),
+        .in_channels = eq_checkpoint_size(&source, 1, "%sencoder.conv_in.weight", prefix),
+        .out_channels = eq_checkpoint_size(&source, 0, "%sdecoder.conv_out.weight", prefix),
+        .latent_channels = eq_checkpoint_size(&source, 0, "%spost_quant_conv.weight", prefix),
         .norm_num_groups = 32,
         .scaling_factor = is_sdxl(file) ? 0.13025f : 0.18215f,
     };
     if (!out->in_channels || !out->out_channels || !out->latent_channels)
-        return eq_fail(ctx, EQ_BAD_INPUT, "%s: no autoencoder under " PREFIX, file->path);
+        return eq_fail(
+            ctx, EQ_BAD_INPUT,
+            "%s: no autoencoder %s%s: no %sencoder.conv_in.weight, decoder.conv_out.weight or post_quant_conv.weight",
+            file->path, prefix[0] ? "under " : "in it", prefix, prefix);
     int channels;
     while (out->levels < EQ_VAE_MAX_LEVELS &&
-           (channels = eq_checkpoint_size(&source, 0, PREFIX "encoder.down.%d.block.0.conv1.weight", out->levels)) > 0)
+           (channels = eq_checkpoint_size(&source, 0, "%sencoder.down.%d.block.0.conv1.weight", prefix, out->levels)) >
+               0)
         out->block_out_channels[out->levels++] = channels;
     while (out->layers_per_block <= 8 &&
-           eq_checkpoint_has(&source, PREFIX "encoder.down.0.block.%d.conv1.weight", out->layers_per_block))
+           eq_checkpoint_has(&source, "%sencoder.down.0.block.%d.conv1.weight", prefix, out->layers_per_block))
         out->layers_per_block++;
     return eq_vae_check(ctx, out, file->path);
+}
+
+eq_status eq_ldm_vae_config(eq_context *ctx, const eq_tensor_file *file, eq_vae_config *out)
+{
+    return config_under(ctx, file, PREFIX, out);
+}
+
+eq_status eq_ldm_vae_bare_config(eq_context *ctx, const eq_tensor_file *file, eq_vae_config *out)
+{
+    return config_under(ctx, file, "", out);
 }

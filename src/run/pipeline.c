@@ -99,6 +99,12 @@ void eq_pipeline_close(eq_pipeline *pipeline)
     free(pipeline);
 }
 
+eq_status eq_pipeline_use_vae(eq_pipeline *pipeline, const char *path)
+{
+    EQ_TRY(eq_model_use_vae(pipeline->ctx, &pipeline->model, path));
+    return check_channels(pipeline->ctx, &pipeline->model);
+}
+
 /* Takes over the predictor, whether it succeeds or not. */
 static eq_status add_heads(eq_pipeline *pipeline, const char *path, eq_adp *adp)
 {

@@ -57,6 +57,11 @@ eq_status eq_run_identity(eq_context *ctx, eq_pipeline *pipeline, const eq_run_s
                      "predictors", predictors, "factors", factors_json(pipeline), "targets", targets_json(targets));
     eq_status status = *out ? predictors_json(ctx, pipeline, predictors) : eq_fail_memory(ctx, "run.json");
     json_decref(predictors);
+    if (status == EQ_OK && pipeline->model.vae_path) {
+        char vae[EQ_SHA256_HEX];
+        status = eq_tensor_file_hash(ctx, &pipeline->model.vae_weights, vae);
+        json_object_set_new(*out, "vae", json_string(vae));
+    }
     if (status != EQ_OK) {
         json_decref(*out);
         *out = NULL;
@@ -129,9 +134,11 @@ json_t *eq_run_identity_of(const json_t *run)
         if (attribute)
             json_object_set(predictors, attribute, json_object_get(head, "hash"));
     }
-    json_t *root = json_pack("{s:o*, s:O*, s:o, s:O*, s:O*}", "settings", settings, "model",
-                             json_object_get(json_object_get(run, "model"), "hash"), "predictors", predictors,
-                             "targets", json_object_get(run, "targets"), "factors", json_object_get(run, "factors"));
+    const json_t *model = json_object_get(run, "model");
+    json_t *root =
+        json_pack("{s:o*, s:O*, s:O*, s:o, s:O*, s:O*}", "settings", settings, "model", json_object_get(model, "hash"),
+                  "vae", json_object_get(model, "vae"), "predictors", predictors, "targets",
+                  json_object_get(run, "targets"), "factors", json_object_get(run, "factors"));
     json_t *verification = json_object_get(json_object_get(run, "verification"), "asked");
     if (root && verification)
         json_object_set(root, "verification", verification);
@@ -144,9 +151,9 @@ static json_t *model_json(const eq_run_record *r)
 {
     const eq_model *model = &r->pipeline->model;
     const int64_t *d = model->h_shape.dim;
-    return json_pack("{s:o, s:O, s:[I,I,I]}", "folder", eq_json_text(model->folder), "hash",
+    return json_pack("{s:o, s:O, s:[I,I,I], s:O*}", "folder", eq_json_text(model->folder), "hash",
                      json_object_get(r->identity, "model"), "h_shape", (json_int_t)d[0], (json_int_t)d[1],
-                     (json_int_t)d[2]);
+                     (json_int_t)d[2], "vae", json_object_get(r->identity, "vae"));
 }
 
 static json_t *heads_json(const eq_run_record *r)

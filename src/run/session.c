@@ -6,7 +6,7 @@
 #include "base/clock.h"
 #include "base/path.h"
 #include "base/process.h"
-#include "run/checkpoint.h"
+#include "run/saved_run.h"
 #include "run/verify.h"
 
 enum { LEAST_DRAWN = 8 };
@@ -18,7 +18,7 @@ typedef struct run_state {
     eq_run_settings settings;
     json_t *identity;
     char *checkpoint_path;
-    eq_checkpoint begun; /* what is continued; zeroed where nothing is */
+    eq_saved_run begun; /* what is continued; zeroed where nothing is */
     eq_verifier verifier;
     eq_session_result *result;
     bool fresh;    /* whether the folder was begun just now */
@@ -58,7 +58,7 @@ static eq_status write_checkpoint(run_state *r, eq_group *group)
                             "verification_passes", v->unet_passes + (r->done == g->count ? passes : 0));
     if (!run)
         return eq_fail_memory(r->ctx, "a checkpoint");
-    eq_status status = eq_checkpoint_write(r->ctx, r->checkpoint_path, run, r->session->pipeline, g, group);
+    eq_status status = eq_saved_run_write(r->ctx, r->checkpoint_path, run, r->session->pipeline, g, group);
     json_decref(run);
     return status;
 }
@@ -92,7 +92,7 @@ static eq_status read_checkpoint(run_state *r)
     EQ_TRY(eq_json_int(r->ctx, run, "rounds", 0, INT32_MAX, &rounds));
     EQ_TRY(eq_json_float(r->ctx, run, "verification_passes", 0, 1e18, &v->unet_passes));
     v->rounds = (int)rounds;
-    EQ_TRY(eq_checkpoint_rows(r->ctx, &r->begun, r->session->pipeline, g));
+    EQ_TRY(eq_saved_run_rows(r->ctx, &r->begun, r->session->pipeline, g));
     EQ_TRY(check_rows(r));
     return eq_run_folder_read(r->ctx, r->session->out, r->done, g);
 }
@@ -102,7 +102,7 @@ static eq_status read_checkpoint(run_state *r)
 static eq_status find_begun(run_state *r, const json_t **identity)
 {
     eq_json run;
-    EQ_TRY(eq_checkpoint_open(r->ctx, r->checkpoint_path, &r->begun));
+    EQ_TRY(eq_saved_run_open(r->ctx, r->checkpoint_path, &r->begun));
     EQ_TRY(eq_json_object(r->ctx, &r->begun.run, "identity", &run));
     *identity = run.object;
     return EQ_OK;
@@ -229,9 +229,9 @@ static eq_status sample_group(run_state *r, const eq_targets *targets, int64_t f
     group_watch watch = {r, row * steps, n, out->count * steps};
     EQ_TRY(eq_group_new(r->session->pipeline, &r->settings, targets, first_index, n, &group));
     eq_status status = EQ_OK;
-    if (r->begun.file.path && eq_checkpoint_has_group(&r->begun))
-        status = eq_checkpoint_group(r->ctx, &r->begun, group);
-    eq_checkpoint_close(&r->begun);
+    if (r->begun.file.path && eq_saved_run_has_group(&r->begun))
+        status = eq_saved_run_group(r->ctx, &r->begun, group);
+    eq_saved_run_close(&r->begun);
     if (status == EQ_OK) {
         watch_progress(&watch, eq_group_state_of(group)->sampling.next_call * steps / r->settings.plan.calls, steps);
         status = eq_group_sample(
@@ -427,7 +427,7 @@ eq_status eq_session_run(const eq_session *session, eq_session_result *out)
     /* What cannot work leaves nothing; what was stopped, or ran out of something, can be continued. */
     if (r.fresh && r.done == 0 && (status == EQ_FAILED || status == EQ_BAD_USAGE || status == EQ_BAD_INPUT))
         eq_run_folder_abandon(session->out);
-    eq_checkpoint_close(&r.begun);
+    eq_saved_run_close(&r.begun);
     eq_verifier_free(&r.verifier);
     eq_run_settings_free(&r.settings);
     json_decref(r.identity);

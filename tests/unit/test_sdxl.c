@@ -215,6 +215,82 @@ static void pictures_come_out(void **state)
     free_parts(&p);
 }
 
+/* --- autoencoders by themselves, on this model's latents --- */
+
+static eq_params *vae_params(const eq_vae_config *config, uint64_t seed)
+{
+    eq_params *params = eq_params_new(ctx);
+    assert_ok(eq_vae_declare(params, config));
+    assert_ok(eq_params_allocate(params));
+    eq_params_initialise(params, seed);
+    return params;
+}
+
+static void write_vae(const char *path, const eq_vae_config *config, uint64_t seed, bool bare)
+{
+    eq_params *params = vae_params(config, seed);
+    eq_name_map map = bare ? eq_ldm_vae_bare_names(config) : eq_ldm_vae_names(config);
+    file_maker *file = calloc(1, sizeof *file);
+    for (int i = 0; i < params->count; i++)
+        add_param(file, &map, &params->items[i], false);
+    assert_ok(eq_safetensors_write(ctx, path, file->tensors, file->count, NULL, 0));
+    free_maker(file);
+    eq_params_free(params);
+}
+
+static void check_vae(const char *model_path, const char *path, const eq_vae_config *config, uint64_t seed)
+{
+    eq_model model;
+    eq_params *params = vae_params(config, seed);
+    assert_ok(eq_model_open(ctx, model_path, &model));
+    assert_ok(eq_model_use_vae(ctx, &model, path));
+    assert_string_equal(model.vae_path, path);
+    assert_memory_equal(&model.vae, config, sizeof *config); /* the scaling factor, too */
+    assert_same_params(params, model.vae_params);
+    eq_model_close(&model);
+    eq_params_free(params);
+}
+
+static void other_autoencoders_take_their_place(void **state)
+{
+    char model_path[600], path[700];
+    parts p = make_parts();
+    snprintf(model_path, sizeof model_path, "%s/folder", (char *)*state);
+    write_folder(model_path, &p);
+    for (int bare = 0; bare < 2; bare++) {
+        snprintf(path, sizeof path, "%s/vae.ckpt", (char *)*state);
+        write_vae(path, &p.vae, 20, bare);
+        check_vae(model_path, path, &p.vae, 20);
+    }
+    char other[600];
+    eq_params *params = vae_params(&p.vae, 21);
+    snprintf(other, sizeof other, "%s/vae", (char *)*state);
+    assert_ok(tiny_write(ctx, other, "config.json", vae_text));
+    save_weights(other, params);
+    check_vae(model_path, other, &p.vae, 21);
+    eq_params_free(params);
+
+    /* What is of other latents, or needs its folder; the model keeps its own. */
+    eq_model model;
+    eq_vae_config deeper = p.vae;
+    deeper.levels = 3;
+    deeper.block_out_channels[2] = 32;
+    assert_ok(eq_model_open(ctx, model_path, &model));
+    write_vae(path, &deeper, 22, true);
+    assert_fails(eq_model_use_vae(ctx, &model, path), EQ_BAD_INPUT, "codes 4 x 4 pixels into 4 numbers");
+    assert_ok(tiny_write(ctx, other, "config.json",
+                         "{\"block_out_channels\": [32, 32], \"layers_per_block\": 1, \"scaling_factor\": 0.5}"));
+    assert_fails(eq_model_use_vae(ctx, &model, other), EQ_BAD_INPUT, "its scaling_factor is 0.5");
+    snprintf(path, sizeof path, "%s/vae/diffusion_pytorch_model.safetensors", (char *)*state);
+    assert_fails(eq_model_use_vae(ctx, &model, path), EQ_BAD_INPUT, "give their folder");
+    snprintf(path, sizeof path, "%s/unet/diffusion_pytorch_model.safetensors", model_path);
+    assert_fails(eq_model_use_vae(ctx, &model, path), EQ_BAD_INPUT, "no autoencoder under first_stage_model.");
+    assert_null(model.vae_path);
+    assert_same_params(p.vae_params, model.vae_params);
+    eq_model_close(&model);
+    free_parts(&p);
+}
+
 static void refiners_are_refused(void **state)
 {
     char path[600], other[600];
@@ -241,6 +317,7 @@ int main(void)
         in_folder(one_model_in_both_forms),
         in_folder(pictures_come_out),
         in_folder(refiners_are_refused),
+        in_folder(other_autoencoders_take_their_place),
     };
     ctx = eq_context_new();
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,7 +14,7 @@
 #include "run/session.h"
 
 typedef struct settings {
-    const char *model, *out, *evaluator, *verify;
+    const char *model, *vae, *out, *evaluator, *verify;
     bool resume, allow_unused;
     double checkpoint_minutes, verify_limit;
     int report;
@@ -52,6 +52,12 @@ static const eq_option options[] = {
      .member = offsetof(settings, model),
      .help = "model folder, or a name such as portraits, which comes with the tool; predictors in its adp/ and an "
              "evaluator in its evaluator/ are used"},
+    {.name = "vae",
+     .kind = EQ_FILE,
+     .value = "FILE|DIR",
+     .member = offsetof(settings, vae),
+     .help = "autoencoder to use in place of the model's own: a diffusers folder, or a file of an autoencoder or a "
+             "whole model in latent diffusion's form"},
     EQ_OPTION_ALLOW_UNUSED,
     {.name = "out",
      .letter = 'o',
@@ -338,6 +344,8 @@ static eq_status open_all(generate_run *r)
     eq_set_allow_unused(ctx, s->allow_unused);
     EQ_TRY(eq_model_folder(ctx, s->model, &r->model));
     EQ_TRY(eq_pipeline_open(ctx, r->model, &r->pipeline));
+    if (s->vae)
+        EQ_TRY(eq_pipeline_use_vae(r->pipeline, s->vae));
     for (int i = 0; i < s->adps.count; i++)
         EQ_TRY(eq_add_heads(ctx, r->pipeline, s->adps.item[i], &r->session.options));
     int known_count;

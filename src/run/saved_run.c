@@ -1,4 +1,4 @@
-#include "run/checkpoint.h"
+#include "run/saved_run.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,8 +45,8 @@ static void list_group(const eq_group_state *s, tensors *t)
     add(t, "group.guidance", EQ_U8, eq_shape_of((int64_t)s->guidance_size), s->guidance);
 }
 
-eq_status eq_checkpoint_write(eq_context *ctx, const char *path, const json_t *run, const eq_pipeline *pipeline,
-                              const eq_generation *generation, eq_group *group)
+eq_status eq_saved_run_write(eq_context *ctx, const char *path, const json_t *run, const eq_pipeline *pipeline,
+                             const eq_generation *generation, eq_group *group)
 {
     tensors t = {0};
     list_rows(pipeline, generation, &t);
@@ -63,9 +63,9 @@ eq_status eq_checkpoint_write(eq_context *ctx, const char *path, const json_t *r
     return status;
 }
 
-eq_status eq_checkpoint_open(eq_context *ctx, const char *path, eq_checkpoint *out)
+eq_status eq_saved_run_open(eq_context *ctx, const char *path, eq_saved_run *out)
 {
-    *out = (eq_checkpoint){0};
+    *out = (eq_saved_run){0};
     EQ_TRY(eq_tensor_file_open(ctx, path, &out->file));
     const char *format = eq_tensor_file_metadata(&out->file, "format");
     const char *text = eq_tensor_file_metadata(&out->file, "run");
@@ -75,51 +75,51 @@ eq_status eq_checkpoint_open(eq_context *ctx, const char *path, eq_checkpoint *o
     else
         status = eq_json_parse(ctx, text, strlen(text), path, &out->run);
     if (status != EQ_OK)
-        eq_checkpoint_close(out);
+        eq_saved_run_close(out);
     return status;
 }
 
-void eq_checkpoint_close(eq_checkpoint *checkpoint)
+void eq_saved_run_close(eq_saved_run *saved)
 {
-    eq_json_close(&checkpoint->run);
-    if (checkpoint->file.path)
-        eq_tensor_file_close(&checkpoint->file);
-    *checkpoint = (eq_checkpoint){0};
+    eq_json_close(&saved->run);
+    if (saved->file.path)
+        eq_tensor_file_close(&saved->file);
+    *saved = (eq_saved_run){0};
 }
 
-static eq_status restore(eq_context *ctx, const eq_checkpoint *checkpoint, const tensors *t)
+static eq_status restore(eq_context *ctx, const eq_saved_run *saved, const tensors *t)
 {
     for (int i = 0; i < t->count; i++) {
         eq_tensor found;
         const eq_tensor *wanted = &t->item[i].tensor;
-        EQ_TRY(eq_tensor_file_get(ctx, &checkpoint->file, t->item[i].name, wanted->shape, &found));
+        EQ_TRY(eq_tensor_file_get(ctx, &saved->file, t->item[i].name, wanted->shape, &found));
         if (found.dtype != wanted->dtype)
-            return eq_fail(ctx, EQ_BAD_INPUT, "%s: \"%s\" must be %s, not %s", checkpoint->file.path, t->item[i].name,
+            return eq_fail(ctx, EQ_BAD_INPUT, "%s: \"%s\" must be %s, not %s", saved->file.path, t->item[i].name,
                            eq_dtype_name(wanted->dtype), eq_dtype_name(found.dtype));
         memcpy(wanted->data, found.data, (size_t)eq_shape_count(&wanted->shape) * eq_dtype_size(wanted->dtype));
     }
     return EQ_OK;
 }
 
-eq_status eq_checkpoint_rows(eq_context *ctx, const eq_checkpoint *checkpoint, const eq_pipeline *pipeline,
-                             eq_generation *generation)
+eq_status eq_saved_run_rows(eq_context *ctx, const eq_saved_run *saved, const eq_pipeline *pipeline,
+                            eq_generation *generation)
 {
     tensors t = {0};
     list_rows(pipeline, generation, &t);
-    return restore(ctx, checkpoint, &t);
+    return restore(ctx, saved, &t);
 }
 
-bool eq_checkpoint_has_group(const eq_checkpoint *checkpoint)
+bool eq_saved_run_has_group(const eq_saved_run *saved)
 {
-    return eq_tensor_file_metadata(&checkpoint->file, "next_call") != NULL;
+    return eq_tensor_file_metadata(&saved->file, "next_call") != NULL;
 }
 
-eq_status eq_checkpoint_group(eq_context *ctx, const eq_checkpoint *checkpoint, eq_group *group)
+eq_status eq_saved_run_group(eq_context *ctx, const eq_saved_run *saved, eq_group *group)
 {
     tensors t = {0};
     eq_group_state *state = eq_group_state_of(group);
     list_group(state, &t);
-    EQ_TRY(restore(ctx, checkpoint, &t));
-    state->sampling.next_call = atoi(eq_tensor_file_metadata(&checkpoint->file, "next_call"));
+    EQ_TRY(restore(ctx, saved, &t));
+    state->sampling.next_call = atoi(eq_tensor_file_metadata(&saved->file, "next_call"));
     return EQ_OK;
 }
