@@ -1,7 +1,9 @@
 #include "guidance/adp.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "guidance/target.h"
 
@@ -47,6 +49,38 @@ void eq_adp_free(eq_adp *adp)
     free(adp->accuracy);
     free(adp->direction);
     *adp = (eq_adp){0};
+}
+
+static int find_factor(const eq_adp *adp, const char *method)
+{
+    for (int i = 0; i < adp->factor_count; i++)
+        if (strcmp(adp->factors[i].method, method) == 0)
+            return i;
+    return -1;
+}
+
+double eq_adp_factor_of(const eq_adp *adp, const char *method)
+{
+    int i = find_factor(adp, method);
+    return i >= 0 ? adp->factors[i].value : adp->strength;
+}
+
+eq_status eq_adp_set_factor(eq_context *ctx, eq_adp *adp, const char *method, double value)
+{
+    int i = find_factor(adp, method);
+    if (value <= 0) {
+        if (i >= 0)
+            adp->factors[i] = adp->factors[--adp->factor_count];
+        return EQ_OK;
+    }
+    if (strlen(method) >= EQ_ADP_METHOD_NAME || (i < 0 && adp->factor_count == EQ_ADP_FACTORS))
+        return eq_fail(ctx, EQ_BAD_USAGE, "\"%s\": a predictor keeps factors of at most %d methods, of names below %d",
+                       method, EQ_ADP_FACTORS, EQ_ADP_METHOD_NAME);
+    if (i < 0)
+        i = adp->factor_count++;
+    snprintf(adp->factors[i].method, sizeof adp->factors[i].method, "%s", method);
+    adp->factors[i].value = value;
+    return EQ_OK;
 }
 
 int eq_adp_head(const eq_adp *adp, double timestep)

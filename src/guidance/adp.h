@@ -8,7 +8,13 @@
 #include "equipoise/target.h"
 #include "tensor/tensor.h"
 
-enum { EQ_ADP_HASH = 65, EQ_ADP_CLASSES = 256 };
+enum { EQ_ADP_HASH = 65, EQ_ADP_CLASSES = 256, EQ_ADP_FACTORS = 16, EQ_ADP_METHOD_NAME = 32 };
+
+/* What one method multiplies its strength by for this attribute, found by calibration. */
+typedef struct eq_adp_factor {
+    char method[EQ_ADP_METHOD_NAME];
+    double value; /* above 0 */
+} eq_adp_factor;
 
 typedef struct eq_adp {
     eq_attribute attribute; /* owned */
@@ -24,14 +30,21 @@ typedef struct eq_adp {
     float *direction;   /* [heads, classes, h_count] mean h of each class less the mean of those means, in training, of
                            one   length at all timesteps; NULL when not known */
     double temperature; /* tau */
-    double strength;    /* what this attribute multiplies strengths by, found by calibration; 0: not known, as 1 */
-    char model_hash[EQ_ADP_HASH]; /* of the model whose h it reads; "" when not known (imported heads) */
+    double strength; /* the factor of methods that are not in `factors`; 0: not known, as 1. Files had this one alone */
+    int factor_count;
+    eq_adp_factor factors[EQ_ADP_FACTORS]; /* [factor_count] each method once */
+    char model_hash[EQ_ADP_HASH];          /* of the model whose h it reads; "" when not known (imported heads) */
 } eq_adp;
 
 /* Allocates zeroed heads. The attribute is copied. EQ_BAD_USAGE unless it has 2 to EQ_ADP_CLASSES classes. */
 eq_status eq_adp_new(eq_context *ctx, const eq_attribute *attribute, int heads, eq_shape h_shape, int hidden,
                      eq_adp *out);
 void eq_adp_free(eq_adp *adp);
+
+/* The factor of a method's strength; 0: not known, as 1. */
+double eq_adp_factor_of(const eq_adp *adp, const char *method);
+/* Remembers it. value: above 0, or 0 to forget it. EQ_BAD_USAGE: more than EQ_ADP_FACTORS methods. */
+eq_status eq_adp_set_factor(eq_context *ctx, eq_adp *adp, const char *method, double value);
 
 /* The head of the nearest trained timestep. */
 int eq_adp_head(const eq_adp *adp, double timestep);

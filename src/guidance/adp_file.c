@@ -10,6 +10,7 @@
 #include "io/safetensors.h"
 
 enum { MAX_HEADS = 1000, MAX_HIDDEN = 1 << 16 };
+static const double MAX_FACTOR = 1e9;
 static const char format_name[] = "equipoise attribute predictor 1";
 
 /* --- reading --- */
@@ -128,6 +129,26 @@ static eq_status read_weights(eq_context *ctx, const eq_tensor_file *file, eq_ad
     return status;
 }
 
+/* "strengths": {METHOD: FACTOR, ...}; "strength" alone, as older files have it, is of all methods. */
+static eq_status read_factors(eq_context *ctx, const eq_json *json, eq_adp *out)
+{
+    const char *method;
+    json_t *value, *object = json_object_get(json->object, "strengths");
+    EQ_TRY(eq_json_float_or(ctx, json, "strength", 0, 0, MAX_FACTOR, &out->strength));
+    if (object && !json_is_object(object))
+        return eq_fail(ctx, EQ_BAD_INPUT, "%s: strengths: an object of numbers expected", json->where);
+    json_object_foreach(object, method, value)
+    {
+        double factor = json_number_value(value);
+        if (!json_is_number(value) || !(factor > 0 && factor <= MAX_FACTOR))
+            return eq_fail(ctx, EQ_BAD_INPUT, "%s: strengths: %.60s: a number above 0 expected", json->where, method);
+        if (eq_adp_set_factor(ctx, out, method, factor) != EQ_OK)
+            return eq_fail(ctx, EQ_BAD_INPUT, "%s: strengths: at most %d methods, of names below %d characters",
+                           json->where, EQ_ADP_FACTORS, EQ_ADP_METHOD_NAME);
+    }
+    return EQ_OK;
+}
+
 static eq_status read_body(eq_context *ctx, const eq_tensor_file *file, const eq_json *json,
                            const eq_attribute *attribute, eq_adp *out)
 {
@@ -148,7 +169,7 @@ static eq_status read_body(eq_context *ctx, const eq_tensor_file *file, const eq
     memcpy(out->timesteps, timesteps, (size_t)heads * sizeof *timesteps);
     snprintf(out->model_hash, sizeof out->model_hash, "%s", model);
     EQ_TRY(eq_json_float_or(ctx, json, "temperature", 8, 1e-3, 1e6, &out->temperature));
-    EQ_TRY(eq_json_float_or(ctx, json, "strength", 0, 0, 1e9, &out->strength));
+    EQ_TRY(read_factors(ctx, json, out));
     EQ_TRY(read_numbers(ctx, json, "accuracy", heads, &out->accuracy));
     return read_weights(ctx, file, out);
 }
@@ -226,6 +247,12 @@ static char *settings_text(const eq_adp *adp)
                   adp->hidden, "model", adp->model_hash, "temperature", adp->temperature);
     if (adp->strength > 0)
         json_object_set_new(root, "strength", json_real(adp->strength));
+    if (adp->factor_count > 0) {
+        json_t *factors = json_object();
+        for (int i = 0; i < adp->factor_count; i++)
+            json_object_set_new(factors, adp->factors[i].method, json_real(adp->factors[i].value));
+        json_object_set_new(root, "strengths", factors);
+    }
     if (adp->accuracy)
         json_object_set_new(root, "accuracy", numbers(adp->accuracy, adp->heads));
     char *text = json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(7));

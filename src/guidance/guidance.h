@@ -4,9 +4,10 @@
 #define EQ_GUIDANCE_GUIDANCE_H
 
 #include "guidance/adp.h"
+#include "guidance/guide.h"
 #include "guidance/loss.h"
 
-enum { EQ_MAX_ADPS = 8 };
+enum { EQ_MAX_ADPS = 8, EQ_MAX_VIEWS = EQ_MAX_ADPS + EQ_GUIDE_ATTRIBUTES };
 
 typedef struct eq_guidance eq_guidance;
 
@@ -20,10 +21,16 @@ typedef struct eq_method {
     /* Where the user says none. Above 1 because the decoder sees h beside its skip connections, which still show the
      * unguided image. */
     double default_strength;
-    bool normalised; /* dlogits are already one image's own, not a mean over n */
+    bool normalised;       /* dlogits are already one image's own, not a mean over n */
+    bool own_rule;         /* presets' step sizes are none for it: its strength is in units of its own */
+    bool sees_images;      /* its p and dlogits are a guide's of the predicted images, not the predictors' of h */
+    bool needs_directions; /* adds class directions, which the predictors must have */
+    bool rejects; /* does not guide: images of the wrong class make room for others until the quota holds; the caller's
+                     business, who has the classifier */
 } eq_method;
 
-extern const eq_method eq_method_none, eq_method_distribution, eq_method_sample, eq_method_assign;
+extern const eq_method eq_method_none, eq_method_distribution, eq_method_sample, eq_method_assign,
+    eq_method_latent_edit, eq_method_universal, eq_method_rejection;
 
 /* NULL when there is none. */
 const eq_method *eq_method_find(const char *name);
@@ -44,10 +51,11 @@ typedef struct eq_guidance_options {
     eq_strength_rule rule;
     double strength;               /* 0: the predictors' calibrated one, else the method's; published rules: 1 */
     double strengths[EQ_MAX_ADPS]; /* of single predictors; 0: `strength` */
-    double temperature;            /* 0: the predictors' own */
+    double temperature;            /* 0: the predictors' own; 1 of guides */
     int first_step, last_step;     /* guided steps, counted from 0 along the run, both included */
     int assign_step;               /* assign: the first step at which images get their classes */
-    uint64_t seed;                 /* sample: which image gets which class */
+    uint64_t seed;                 /* sample, latent-edit: which image gets which class */
+    const eq_guide *guide;         /* not owned; for methods that see images, else NULL */
 } eq_guidance_options;
 
 struct eq_guidance {
@@ -58,9 +66,13 @@ struct eq_guidance {
     int adp_count;
     const eq_adp *adps[EQ_MAX_ADPS]; /* not owned */
     const eq_targets *targets;       /* not owned */
-    int *target_adp;                 /* [targets, EQ_TARGET_ATTRIBUTES] index of the predictor of each attribute */
-    float *p[EQ_MAX_ADPS];           /* [n, classes] at the current step */
-    float *dlogits[EQ_MAX_ADPS];     /* [n, classes] */
+    /* What says how images stand: the predictors in their order, then the attributes of the guide, if there is one. */
+    int view_count;
+    eq_attribute views[EQ_MAX_VIEWS]; /* not owned */
+    int view_adp[EQ_MAX_VIEWS];       /* the predictor of the attribute, whose factor counts; -1: there is none */
+    int *target_view;             /* [targets, EQ_TARGET_ATTRIBUTES] the view that the method has of each attribute */
+    float *p[EQ_MAX_VIEWS];       /* [n, classes] at the current step */
+    float *dlogits[EQ_MAX_VIEWS]; /* [n, classes] */
     float *work[EQ_MAX_ADPS];
     int *cell;                      /* [targets, n] the cell an image is to reach; -1: none */
     bool *moved;                    /* [n] whether any step changed the image's h */
@@ -68,8 +80,8 @@ struct eq_guidance {
     double *cost;                   /* [n, most cells] for assign */
 };
 
-/* Predictors for attributes without a target observe only. Every attribute of every target must have a predictor with
- * the same classes, unless the method does not guide. */
+/* Predictors for attributes without a target observe only. Every attribute of every target must have a predictor (for
+ * methods that see images: must be the guide's) with the same classes, unless the method does not guide. */
 eq_status eq_guidance_new(eq_context *ctx, const eq_guidance_options *options, const eq_adp *const *adps, int adp_count,
                           const eq_targets *targets, int64_t n, int steps, eq_guidance **out);
 void eq_guidance_free(eq_guidance *run);
@@ -80,11 +92,24 @@ bool eq_guidance_active(const eq_guidance *run, int step);
 /* h: [n, h_count], changed in place. beta: of the timestep, for the published rule. */
 eq_status eq_guidance_apply(eq_guidance *run, int step, double timestep, double beta, float *h);
 
-/* The strength with which a predictor's images are moved. */
-double eq_guidance_strength(const eq_guidance *run, int adp);
+/* Whether predicted images are wanted at this step. */
+bool eq_guidance_wants_x0(const eq_guidance *run, int step);
+
+/* x0: [n, height, width, 3] predicted images -> dx0: the gradient at them of the loss to be lowered, times the
+ * strength: of an image by itself, whatever n. */
+eq_status eq_guidance_apply_x0(eq_guidance *run, int step, const float *x0, float *dx0);
+
+/* The strength with which images are moved in a view. */
+double eq_guidance_strength(const eq_guidance *run, int view);
 
 /* For methods: the probability that image i is in a cell of target `target`, from the current p. */
 double eq_guidance_cell_probability(const eq_guidance *run, int target, int64_t image, int cell);
+/* For methods: gives every image a cell of every target in its exact quota, in an order that depends on the seed alone,
+ * where that is not done yet. */
+eq_status eq_guidance_deal(eq_guidance *run);
+/* For methods: adds `weight` times the gradient of the loss between the mean of all images and the target to dlogits.
+ */
+void eq_guidance_draw(eq_guidance *run, int target, double weight);
 /* For methods: adds `weight` times the gradient of the cross-entropy towards `cell` to image i's dlogits. */
 void eq_guidance_pull(eq_guidance *run, int target, int64_t image, int cell, double weight);
 

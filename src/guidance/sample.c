@@ -1,14 +1,6 @@
 /* Sample guidance: every image is given a class, in the target's exact proportions, and drawn to it whatever it already
  * is (the baseline of Parihar et al. 2024, section 5). */
 #include "guidance/guidance.h"
-#include "guidance/quota.h"
-
-static eq_status deal_cells(eq_guidance *run)
-{
-    for (int t = 0; t < run->targets->count; t++)
-        EQ_TRY(eq_quota_deal(run->ctx, &run->targets->items[t], t, run->options.seed, run->n, run->cell + t * run->n));
-    return EQ_OK;
-}
 
 /* Ours lowers -log p(cell), whose gradient is as strong for the images that are furthest away; the published code
  * lowers -p(cell), whose gradient is that times p(cell), so that those hardly move. */
@@ -20,8 +12,7 @@ static double pull_weight(const eq_guidance *run, int target, int64_t image, int
 
 static eq_status sample_step(eq_guidance *run, int step)
 {
-    if (run->targets->count > 0 && run->cell[0] < 0)
-        EQ_TRY(deal_cells(run));
+    EQ_TRY(eq_guidance_deal(run));
     for (int t = 0; t < run->targets->count; t++)
         for (int64_t i = 0; i < run->n; i++) {
             int cell = run->cell[t * run->n + i];

@@ -1,10 +1,11 @@
-/* --strength auto: how much harder than usual each attribute must be drawn. A few factors are tried on a small batch,
- * from weak to strong, and the best trade between distance to the target and drift from the unguided twins is kept. */
+/* --strength auto: how much harder than usual a method must draw each attribute. A few factors are tried on a small
+ * batch, from weak to strong, and the best trade between distance to the target and drift from the unguided twins is
+ * kept. */
 #include <math.h>
 #include <stdlib.h>
 
 #include "guidance/adp_file.h"
-#include "run/pipeline.h"
+#include "run/settings.h"
 
 enum { CALIBRATION_IMAGES = 64, CALIBRATION_STEPS = 25 };
 
@@ -43,22 +44,23 @@ static double drift(const eq_generation *a, const eq_generation *b)
     return sqrt(sum / (double)count);
 }
 
-/* Leaves the best factor in the predictor. p: [classes] what the target asks of its attribute. */
+/* Leaves the method's best factor in the predictor. p: [classes] what the target asks of its attribute. */
 static eq_status try_factors(eq_pipeline *pipeline, const eq_generate_options *o, int adp, double *p,
                              const eq_generation *twin)
 {
+    eq_adp *heads = &pipeline->adps[adp];
     eq_attribute *attribute = &pipeline->attributes[adp];
     eq_target alone = {.attribute_count = 1, .attributes = attribute, .cells = attribute->classes, .p = p};
     const eq_targets targets = {1, &alone};
     double lowest = INFINITY, best = 1;
     for (size_t i = 0; i < sizeof factors / sizeof factors[0]; i++) {
         eq_generation guided;
-        pipeline->adps[adp].strength = factors[i];
+        EQ_TRY(eq_adp_set_factor(pipeline->ctx, heads, o->method, factors[i]));
         EQ_TRY(eq_generate(pipeline, o, &targets, &guided));
         double d = distance(&guided, adp, attribute->classes, p), moved = drift(&guided, twin);
         eq_generation_free(&guided);
-        eq_log(pipeline->ctx, EQ_LOG_INFO, "%s, factor %g: distance to the target %.3f, drift %.3f", attribute->name,
-               factors[i], d, moved);
+        eq_log(pipeline->ctx, EQ_LOG_INFO, "%s, %s, factor %g: distance to the target %.3f, drift %.3f", o->method,
+               attribute->name, factors[i], d, moved);
         if (d + drift_price * moved < lowest) {
             lowest = d + drift_price * moved;
             best = factors[i];
@@ -66,8 +68,7 @@ static eq_status try_factors(eq_pipeline *pipeline, const eq_generate_options *o
             break; /* drift only grows from here */
         }
     }
-    pipeline->adps[adp].strength = best;
-    return EQ_OK;
+    return eq_adp_set_factor(pipeline->ctx, heads, o->method, best);
 }
 
 /* A model folder may be read-only: what was found then holds for this run alone. */
@@ -87,11 +88,11 @@ static eq_status calibrate_target(eq_pipeline *pipeline, const eq_generate_optio
         double p[EQ_ADP_CLASSES];
         if (adp < 0)
             return eq_fail(pipeline->ctx, EQ_BAD_USAGE, "no attribute predictor for \"%s\"", name);
-        double before = pipeline->adps[adp].strength;
+        double before = eq_adp_factor_of(&pipeline->adps[adp], o->method);
         eq_target_marginal(target, a, p);
         eq_status status = try_factors(pipeline, o, adp, p, twin);
         if (status != EQ_OK) {
-            pipeline->adps[adp].strength = before;
+            (void)eq_adp_set_factor(pipeline->ctx, &pipeline->adps[adp], o->method, before); /* what failed is status */
             return status;
         }
         remember(pipeline, adp);
@@ -103,7 +104,12 @@ eq_status eq_calibrate(eq_pipeline *pipeline, const eq_generate_options *options
 {
     if (targets->count == 0)
         return eq_fail(pipeline->ctx, EQ_BAD_USAGE, "calibration needs a target");
+    const eq_method *method;
+    EQ_TRY(eq_run_method(pipeline->ctx, options, targets, &method));
+    if (!method->step)
+        return eq_fail(pipeline->ctx, EQ_BAD_USAGE, "method %s has no strength to be found", method->name);
     eq_generate_options o = *options;
+    o.method = method->name;
     o.count = o.coupled = CALIBRATION_IMAGES;
     o.steps = o.steps > 0 && o.steps < CALIBRATION_STEPS ? o.steps : CALIBRATION_STEPS;
     o.guide_first = o.guide_last = 0;

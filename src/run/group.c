@@ -301,8 +301,9 @@ void eq_group_store(const eq_group *group, int64_t first, eq_generation *out)
         out->moved[first + i] = g->moved[unconditional + i];
     for (int t = 0; t < out->target_count && g->options.method->step; t++)
         for (int a = 0; a < g->targets->items[t].attribute_count; a++) {
-            int adp = g->target_adp[t * EQ_TARGET_ATTRIBUTES + a];
-            out->strengths[adp] = eq_guidance_strength(g, adp);
+            int view = g->target_view[t * EQ_TARGET_ATTRIBUTES + a];
+            if (g->view_adp[view] >= 0)
+                out->strengths[g->view_adp[view]] = eq_guidance_strength(g, view);
         }
 }
 

@@ -27,13 +27,15 @@ static json_t *targets_json(const eq_targets *targets)
     return root;
 }
 
-/* What calibration stored with the predictors. */
-static json_t *factors_json(const eq_pipeline *pipeline)
+/* What calibration stored with the predictors for the method. */
+static json_t *factors_json(const eq_pipeline *pipeline, const eq_method *method)
 {
     json_t *root = json_object();
-    for (int a = 0; a < pipeline->adp_count; a++)
-        if (pipeline->adps[a].strength > 0)
-            json_object_set_new(root, pipeline->attributes[a].name, json_real(pipeline->adps[a].strength));
+    for (int a = 0; method->step && a < pipeline->adp_count; a++) {
+        double factor = eq_adp_factor_of(&pipeline->adps[a], method->name);
+        if (factor > 0)
+            json_object_set_new(root, pipeline->attributes[a].name, json_real(factor));
+    }
     return root;
 }
 
@@ -54,7 +56,8 @@ eq_status eq_run_identity(eq_context *ctx, eq_pipeline *pipeline, const eq_run_s
     EQ_TRY(eq_model_hash(ctx, &pipeline->model, &hash));
     json_t *predictors = json_object();
     *out = json_pack("{s:o, s:s, s:O, s:o, s:o}", "settings", eq_run_settings_json(settings), "model", hash,
-                     "predictors", predictors, "factors", factors_json(pipeline), "targets", targets_json(targets));
+                     "predictors", predictors, "factors", factors_json(pipeline, settings->guidance.method), "targets",
+                     targets_json(targets));
     eq_status status = *out ? predictors_json(ctx, pipeline, predictors) : eq_fail_memory(ctx, "run.json");
     json_decref(predictors);
     if (status == EQ_OK && pipeline->model.vae_path) {

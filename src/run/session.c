@@ -121,15 +121,18 @@ static eq_status find_finished(run_state *r, json_t **identity)
 }
 
 /* The factors that calibration found when the run began; they may be nowhere else. */
-static void recall_factors(run_state *r, const json_t *begun)
+static eq_status recall_factors(run_state *r, const json_t *begun)
 {
     eq_pipeline *pipeline = r->session->pipeline;
+    const eq_method *method;
+    EQ_TRY(eq_run_method(r->ctx, &r->options, r->session->targets, &method));
     const json_t *factors = json_object_get(begun, "factors");
     for (int a = 0; a < pipeline->adp_count; a++) {
         double factor = json_number_value(json_object_get(factors, pipeline->attributes[a].name));
         if (factor > 0)
-            pipeline->adps[a].strength = factor;
+            EQ_TRY(eq_adp_set_factor(r->ctx, &pipeline->adps[a], method->name, factor));
     }
+    return EQ_OK;
 }
 
 /* begun: the identity of the run that is continued; NULL where a new one begins. */
@@ -138,7 +141,7 @@ static eq_status settle(run_state *r, const json_t *begun)
     const eq_session *s = r->session;
     r->options = s->options;
     if (s->calibrate && begun) {
-        recall_factors(r, begun);
+        EQ_TRY(recall_factors(r, begun));
     } else if (s->calibrate) {
         tell(r, "calibrating");
         EQ_TRY(eq_calibrate(s->pipeline, &r->options, s->targets));

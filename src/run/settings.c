@@ -43,10 +43,21 @@ static eq_status find_method(eq_context *ctx, const char *name, const eq_method 
     return eq_fail(ctx, EQ_BAD_USAGE, "no method \"%s\"; there are %s", name, names);
 }
 
+/* Where nobody names one. */
+static const char *method_name(const eq_generate_options *o, const eq_targets *targets)
+{
+    return o->method ? o->method : targets->count > 0 ? "distribution" : "none";
+}
+
+eq_status eq_run_method(eq_context *ctx, const eq_generate_options *options, const eq_targets *targets,
+                        const eq_method **out)
+{
+    return find_method(ctx, method_name(options, targets), out);
+}
+
 static eq_status resolve_guidance(eq_context *ctx, const preset *p, const eq_generate_options *o,
                                   const eq_targets *targets, int steps, eq_guidance_options *out)
 {
-    const char *method = o->method ? o->method : targets->count > 0 ? "distribution" : "none";
     const char *loss = o->loss ? o->loss : p ? p->loss : "chi2";
     *out = (eq_guidance_options){.rule = p ? p->rule : EQ_STRENGTH_NORMALISED,
                                  .strength = o->strength,
@@ -57,7 +68,9 @@ static eq_status resolve_guidance(eq_context *ctx, const preset *p, const eq_gen
                                                               : 0,
                                  .last_step = o->guide_last ? o->guide_last - 1 : steps - 1,
                                  .loss = eq_loss_find(loss)};
-    EQ_TRY(find_method(ctx, method, &out->method));
+    EQ_TRY(eq_run_method(ctx, o, targets, &out->method));
+    if (out->method->own_rule)
+        out->rule = EQ_STRENGTH_NORMALISED;
     if (!out->loss)
         return eq_fail(ctx, EQ_BAD_USAGE, "no loss \"%s\"; there are chi2, kl and l2", loss);
     if (o->strength < 0 || !isfinite(o->strength))
@@ -68,8 +81,9 @@ static eq_status resolve_guidance(eq_context *ctx, const preset *p, const eq_gen
     if (out->first_step < 0 || out->last_step < out->first_step || out->last_step >= steps)
         return eq_fail(ctx, EQ_BAD_USAGE, "the guided steps must be a range within 1..%d, not %d..%d", steps,
                        out->first_step + 1, out->last_step + 1);
-    if (out->method->step && targets->count == 0)
-        return eq_fail(ctx, EQ_BAD_USAGE, "method %s needs a target, such as gender=female:0.5,male:0.5", method);
+    if ((out->method->step || out->method->rejects) && targets->count == 0)
+        return eq_fail(ctx, EQ_BAD_USAGE, "method %s needs a target, such as gender=female:0.5,male:0.5",
+                       out->method->name);
     /* At the very first steps predictions say too little to deal out classes by. */
     out->assign_step = out->first_step > steps / 16 || out->last_step < steps / 16 ? out->first_step : steps / 16;
     return EQ_OK;

@@ -23,6 +23,11 @@ eq_status eq_run_plan(eq_pipeline *pipeline, const eq_generate_options *options,
 /* The prompts alone, and the scale of classifier-free guidance, 0 for none. Freed with eq_prompts_free. */
 eq_status eq_run_prompts(eq_pipeline *pipeline, const eq_generate_options *options, eq_prompts *prompts, double *cfg);
 
+/* The method of a run: the one that the options name, else distribution, or none without a target. EQ_BAD_USAGE: there
+ * is none of that name. */
+eq_status eq_run_method(eq_context *ctx, const eq_generate_options *options, const eq_targets *targets,
+                        const eq_method **out);
+
 /* EQ_BAD_USAGE names the option that is out of range. Freed with eq_run_settings_free; the options, the pipeline and
  * the targets must last as long. */
 eq_status eq_run_settings_resolve(eq_pipeline *pipeline, const eq_generate_options *options, const eq_targets *targets,

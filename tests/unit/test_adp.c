@@ -236,6 +236,8 @@ static void check_round_trip(const char *folder, int hidden)
     int outputs = hidden ? hidden : 3;
     adp.temperature = 6.5;
     adp.strength = 2.25;
+    assert_ok(eq_adp_set_factor(ctx, &adp, "assign", 0.5));
+    assert_ok(eq_adp_set_factor(ctx, &adp, "sample", 4));
     adp.accuracy = calloc(3, sizeof(float));
     adp.direction = calloc(9 * COUNT, sizeof(float));
     adp.accuracy[0] = 0.75f;
@@ -262,6 +264,9 @@ static void check_round_trip(const char *folder, int hidden)
         assert_memory_equal(read.bias2, adp.bias2, 9 * sizeof(float));
     assert_near(read.temperature, 6.5, 0);
     assert_near(read.strength, 2.25, 0);
+    assert_near(eq_adp_factor_of(&read, "assign"), 0.5, 0);
+    assert_near(eq_adp_factor_of(&read, "sample"), 4, 0);
+    assert_near(eq_adp_factor_of(&read, "distribution"), 2.25, 0); /* the one of files without names */
     assert_true(read.accuracy[0] == 0.75f && isnan(read.accuracy[1]) && read.accuracy[2] == 0);
     assert_memory_equal(read.direction, adp.direction, 9 * COUNT * sizeof(float));
     assert_string_equal(read.model_hash, adp.model_hash);
@@ -375,6 +380,10 @@ static void foreign_files(void **state)
          "numbers expected"},
         {"{\"attribute\":\"a\",\"classes\":[\"x\",\"y\"],\"timesteps\":[1],\"h_shape\":[1,1,2],\"temperature\":0}",
          "temperature"},
+        {"{\"attribute\":\"a\",\"classes\":[\"x\",\"y\"],\"timesteps\":[1],\"h_shape\":[1,1,2],\"strengths\":2}",
+         "strengths: an object"},
+        {"{\"attribute\":\"a\",\"classes\":[\"x\",\"y\"],\"timesteps\":[1],\"h_shape\":[1,1,2],\"strengths\":{\"m\":0}}",
+         "strengths: m: a number above 0"},
     };
     char *path = eq_path_join(*state, "heads.safetensors");
     eq_adp adp;

@@ -464,18 +464,21 @@ static void calibration(void **state)
 {
     eq_generate_options options = {.count = 1, .steps = 2, .temperature = 1};
     char *path = strdup(pipeline->adp_paths[1]);
-    double before = pipeline->adps[1].strength;
     assert_ok(eq_calibrate(pipeline, &options, &balanced));
-    double found = pipeline->adps[1].strength;
+    double found = eq_adp_factor_of(&pipeline->adps[1], "distribution");
     assert_true(found >= 0.5 && found <= 8);
     eq_adp stored;
     assert_ok(eq_adp_read(ctx, path, &stored));
-    assert_near(stored.strength, found, 1e-6);
+    assert_near(eq_adp_factor_of(&stored, "distribution"), found, 1e-6);
+    assert_near(eq_adp_factor_of(&stored, "assign"), 0, 0); /* another method's is another */
     eq_adp_free(&stored);
     assert_ok(eq_calibrate(pipeline, &options, &balanced));
-    assert_near(pipeline->adps[1].strength, found, 0); /* what was stored before does not matter */
+    assert_near(eq_adp_factor_of(&pipeline->adps[1], "distribution"), found,
+                0); /* what was stored before does not matter */
     assert_fails(eq_calibrate(pipeline, &options, &none), EQ_BAD_USAGE, "needs a target");
-    pipeline->adps[1].strength = before;
+    options.method = "none";
+    assert_fails(eq_calibrate(pipeline, &options, &balanced), EQ_BAD_USAGE, "no strength");
+    assert_ok(eq_adp_set_factor(ctx, &pipeline->adps[1], "distribution", 0));
     free(path);
 }
 

@@ -375,7 +375,53 @@ static void calibrated_strength(void **state)
     assert_near(distance_moved(&options, &targets, 0.01), 3 * named, 1e-3 * named);
     options.strength = 2;
     assert_near(distance_moved(&options, &targets, 0.01), 6 * plain, 1e-3 * plain);
+    options.strength = 0;
+    assert_ok(eq_adp_set_factor(ctx, &gender, "assign", 5));
+    assert_near(distance_moved(&options, &targets, 0.01), 3 * named, 1e-3 * named);
+    assert_ok(eq_adp_set_factor(ctx, &gender, "distribution", 0.5)); /* goes before the one of all methods */
+    assert_near(distance_moved(&options, &targets, 0.01), 0.5 * named, 1e-3 * named);
+    assert_ok(eq_adp_set_factor(ctx, &gender, "distribution", 0));
+    assert_ok(eq_adp_set_factor(ctx, &gender, "assign", 0));
     gender.strength = 0;
+    eq_targets_free(&targets);
+}
+
+/* --- latent-edit --- */
+
+/* Every image's h moves by the strength times the direction of its class, joint targets by those of both classes. */
+static void latent_edit_adds_the_direction(void **state)
+{
+    eq_targets targets = parse("gender*glasses=female/no:0.1,female/yes:0.4,male/no:0.3,male/yes:0.2");
+    eq_guidance_options options = {
+        .method = &eq_method_latent_edit, .loss = eq_loss_find("chi2"), .last_step = 9, .strength = 0.7, .seed = 3};
+    eq_guidance *run = NULL;
+    const eq_adp *adps[3] = {&gender, &age, &glasses};
+    assert_fails(eq_guidance_new(ctx, &options, adps, 3, &targets, 10, 10, &run), EQ_BAD_USAGE, "no class directions");
+    gender.direction = tiny_normals(21, 3 * 2 * H);
+    glasses.direction = tiny_normals(22, 3 * 2 * H);
+    run = start(&options, &targets, 10);
+    float *h = tiny_normals(6, 10 * H), *before = tiny_normals(6, 10 * H);
+    int quota[4], count[4] = {0};
+    for (int step = 0; step < 2; step++) {
+        memcpy(before, h, 10 * H * sizeof *h);
+        assert_ok(eq_guidance_apply(run, step, 100, 0.01, h)); /* the second head */
+        for (int i = 0; i < 10; i++)
+            for (int j = 0; j < H; j++) {
+                float move = gender.direction[(2 + run->cell[i] / 2) * H + j] +
+                             glasses.direction[(2 + run->cell[i] % 2) * H + j];
+                assert_near(h[i * H + j], before[i * H + j] + 0.7 * move, 1e-5);
+            }
+    }
+    eq_target_quota(&targets.items[0], 10, quota);
+    for (int i = 0; i < 10; i++)
+        count[run->cell[i]]++;
+    assert_memory_equal(count, quota, sizeof quota);
+    free(gender.direction);
+    free(glasses.direction);
+    gender.direction = glasses.direction = NULL;
+    free(h);
+    free(before);
+    eq_guidance_free(run);
     eq_targets_free(&targets);
 }
 
@@ -450,8 +496,8 @@ static void faults(void **state)
 
 static void method_table(void **state)
 {
-    static const char *const names[] = {"none", "distribution", "sample", "assign"};
-    for (int i = 0; i < 4; i++) {
+    static const char *const names[] = {"none", "distribution", "sample", "assign", "latent-edit"};
+    for (int i = 0; i < 5; i++) {
         assert_non_null(eq_method_find(names[i]));
         assert_string_equal(eq_method_find(names[i])->name, names[i]);
     }
@@ -472,6 +518,7 @@ int main(void)
         cmocka_unit_test(assign_is_stable),
         cmocka_unit_test(published_step_sizes),
         cmocka_unit_test(calibrated_strength),
+        cmocka_unit_test(latent_edit_adds_the_direction),
         cmocka_unit_test(only_the_guided_steps_move),
         cmocka_unit_test(none_records_and_leaves_alone),
         cmocka_unit_test(faults),

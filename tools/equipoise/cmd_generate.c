@@ -32,7 +32,7 @@ typedef struct settings {
     int64_t class_label;
 } settings;
 
-static const char *const methods[] = {"none", "distribution", "sample", "assign", NULL};
+static const char *const methods[] = {"none", "distribution", "sample", "assign", "latent-edit", NULL};
 static const char *const losses[] = {"chi2", "kl", "l2", NULL};
 static const char *const samplers[] = {"ddim", "ddpm",        "pndm",  "euler", "euler-ancestral",
                                        "heun", "dpmsolver++", "model", NULL};

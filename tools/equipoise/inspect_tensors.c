@@ -65,6 +65,11 @@ static eq_status describe_predictor(const inspect_subject *s, json_t *json)
     inspect_put(json, "temperature", json_real(adp.temperature));
     if (adp.strength > 0)
         inspect_put(json, "strength", json_real(adp.strength));
+    for (int i = 0; i < adp.factor_count; i++) {
+        char key[EQ_ADP_METHOD_NAME + 16];
+        snprintf(key, sizeof key, "strength of %s", adp.factors[i].method);
+        inspect_put(json, key, json_real(adp.factors[i].value));
+    }
     if (adp.accuracy) {
         json_t *accuracy = json_array();
         for (int i = 0; i < adp.heads; i++)
