@@ -6,6 +6,7 @@
 #include "base/process.h"
 #include "base/rng.h"
 #include "diffusion/latent_decoder.h"
+#include "diffusion/latent_encoder.h"
 
 /* Keeps draws of latents apart from those of sampling, which count substreams from 0. */
 static const uint32_t encode_substream = 0xE0000000u;
@@ -17,9 +18,8 @@ struct eq_latent_codec {
     eq_latent_options options;
     eq_latent_decoder *decoder; /* for latents of decoder_h x decoder_w; NULL: none yet */
     int64_t decoder_h, decoder_w;
-    eq_program *encoder; /* for images of encoder_h x encoder_w; NULL: none yet */
+    eq_latent_encoder *encoder; /* for images of encoder_h x encoder_w; NULL: none yet */
     int64_t encoder_h, encoder_w;
-    eq_value encoder_image, encoder_moments;
 };
 
 eq_status eq_latent_codec_new(eq_context *ctx, const eq_vae_config *config, eq_params *params,
@@ -39,7 +39,7 @@ void eq_latent_codec_free(eq_latent_codec *codec)
     if (!codec)
         return;
     eq_latent_decoder_free(codec->decoder);
-    eq_program_free(codec->encoder);
+    eq_latent_encoder_free(codec->encoder);
     free(codec);
 }
 
@@ -96,20 +96,9 @@ static eq_status encoder_for(eq_latent_codec *c, int64_t h, int64_t w)
         return eq_fail(c->ctx, EQ_BAD_USAGE,
                        "the image size must be a multiple of %d for this autoencoder, at most 65536, not %lld x %lld",
                        scale, (long long)w, (long long)h);
-    eq_program_free(c->encoder);
+    eq_latent_encoder_free(c->encoder);
     c->encoder = NULL;
-    eq_graph *g = eq_graph_new(c->ctx, c->options.dtype);
-    if (!g)
-        return eq_fail_memory(c->ctx, "a graph");
-    c->params->trainable = false;
-    c->encoder_image = eq_graph_input(g, "image", EQ_F32, eq_shape_of(1, h, w, c->config.in_channels));
-    c->encoder_moments = eq_vae_encode(&(eq_builder){g, c->params}, &c->config, c->encoder_image);
-    eq_graph_output(g, c->encoder_moments, "moments");
-    eq_program_options options = {.frozen_params = true,
-                                  .backend = c->options.backend,
-                                  .packed = c->options.packed,
-                                  .packed_user = c->options.packed_user};
-    EQ_TRY(eq_program_compile(g, &options, &c->encoder));
+    EQ_TRY(eq_latent_encoder_new(c->ctx, &c->config, c->params, &c->options, h, w, &c->encoder));
     c->encoder_h = h;
     c->encoder_w = w;
     return EQ_OK;
@@ -135,13 +124,17 @@ eq_status eq_latent_moments(eq_latent_codec *c, const float *images, int64_t n, 
     for (int64_t i = 0; i < n; i++) {
         if (eq_cancelled(c->ctx))
             return eq_fail(c->ctx, EQ_CANCELLED, "cancelled");
-        memcpy(eq_program_data(c->encoder, c->encoder_image), images + i * image_count,
-               (size_t)image_count * sizeof(float));
-        EQ_TRY(eq_program_run(c->encoder));
-        split_moments(eq_program_data(c->encoder, c->encoder_moments), pixels, channels, mean + i * pixels * channels,
+        const float *moments;
+        EQ_TRY(eq_latent_encoder_run(c->encoder, images + i * image_count, &moments));
+        split_moments(moments, pixels, channels, mean + i * pixels * channels,
                       logvar ? logvar + i * pixels * channels : NULL);
     }
     return EQ_OK;
+}
+
+eq_latent_use eq_latent_codec_encode_use(const eq_latent_codec *c)
+{
+    return c->encoder ? eq_latent_encoder_use(c->encoder) : (eq_latent_use){0};
 }
 
 eq_status eq_latent_encode(eq_latent_codec *c, const float *images, int64_t n, int64_t h, int64_t w,

@@ -5,8 +5,8 @@
 #include "kernels/program.h"
 #include "models/vae.h"
 
-/* A codec runs one image at a time and keeps the programs of the last size it was asked for. Pictures whose decoder
- * would need more memory than allowed are decoded in tiles: the coarse levels, with the attention, see the whole
+/* A codec runs one image at a time and keeps the programs of the last size it was asked for. Pictures that
+ * would need more memory than allowed go in tiles, both ways: the coarse levels, with the attention, see the whole
  * picture; the fine ones run over overlapping tiles, several times, until their norms' statistics are those of the
  * picture. The result is that of the whole, but for a small part of a step of 255. */
 typedef struct eq_latent_codec eq_latent_codec;
@@ -42,9 +42,11 @@ eq_status eq_latent_encode(eq_latent_codec *codec, const float *images, int64_t 
 typedef struct eq_latent_use {
     size_t arena_bytes, packed_bytes;
     int tiles, sweeps;
-    int cut; /* up blocks that saw the whole picture */
+    int cut; /* levels that saw the whole picture */
 } eq_latent_use;
 eq_latent_use eq_latent_codec_use(const eq_latent_codec *codec);
+/* The same of the last encode. */
+eq_latent_use eq_latent_codec_encode_use(const eq_latent_codec *codec);
 
 /* The programs of the last decode, for the benchmarks: coarse and fine, or the whole decoder and NULL. */
 void eq_latent_codec_programs(eq_latent_codec *codec, eq_program **coarse, eq_program **fine);

@@ -7,42 +7,28 @@
  * statistics, neighbours agree where they meet, and need no blending. */
 #include "diffusion/latent_decoder.h"
 
-#include <math.h>
 #include <stdlib.h>
 
+#include "diffusion/latent_tiles.h"
 #include "tensor/plan.h"
 
 enum { FIRST_SWEEP = 0, NEXT_SWEEP = 1 }; /* stages of the fine program */
-enum { MAX_SWEEPS = 8 };
-static const double settled = 0.01; /* of a norm's deviation: what statistics may still move when sweeps end */
-
-/* Tiles along one side of the coarse picture: evenly spread, overlapping by at least twice the reach. */
-typedef struct axis {
-    int64_t size, tile, count;
-} axis;
 
 struct eq_latent_decoder {
     eq_context *ctx;
     eq_vae_config config;
     eq_dtype dtype;
-    int64_t h, w; /* of the latent */
-    int cut;      /* up blocks that run whole */
-    axis rows, columns;
+    int64_t h, w;                /* of the latent */
+    int cut;                     /* up blocks that run whole */
+    eq_tile_axis rows, columns;  /* of the coarse picture */
     eq_program *coarse;          /* with one tile: the whole decoder */
     eq_program *fine;            /* with one tile: NULL */
     eq_value z, features, image; /* of the coarse program; image: of the whole decoder */
     eq_value tile, tile_image;   /* of the fine program */
     int sweeps;                  /* that the last picture took */
     eq_norm_list norms[2];       /* of its stages */
-    double *moments;             /* [norms, groups, 2] sums over tiles of mean and mean square */
-    float *statistics;           /* [norms, groups, 2] mean and 1 / std of the whole picture */
+    eq_tile_norms statistics;
 };
-
-/* Norms of the fine program times their groups: pairs of mean and deviation. */
-static size_t norm_pairs(const eq_latent_decoder *d)
-{
-    return (size_t)d->norms[0].count * (size_t)d->config.norm_num_groups;
-}
 
 /* --- the networks --- */
 
@@ -122,52 +108,32 @@ static eq_status compile(eq_latent_decoder *d, eq_params *params, graph_maker *m
 
 /* --- the choice of tiles --- */
 
-/* The smallest tile with which `count` of them cover the side. */
-static axis axis_of(int64_t size, int64_t count, int64_t reach)
+/* What eq_tiles_choose asks of a decoder. */
+typedef struct asked {
+    eq_latent_decoder *decoder;
+    eq_params *params;
+} asked;
+
+static eq_status tile_bytes(void *user, size_t *bytes)
 {
-    return (axis){size, (size + (count - 1) * 2 * reach + count - 1) / count, count};
+    const asked *a = user;
+    return planned_bytes(a->decoder, a->params, fine_graph, bytes);
 }
 
-/* First pixel of tile i. */
-static int64_t tile_start(const axis *a, int64_t i)
-{
-    return a->count == 1 ? 0 : i * (a->size - a->tile) / (a->count - 1);
-}
-
-/* First pixel that tile i answers for: the middle of its overlap with the one before. */
-static int64_t core_start(const axis *a, int64_t i)
-{
-    if (i == 0 || i == a->count)
-        return i == 0 ? 0 : a->size;
-    return (tile_start(a, i) + tile_start(a, i - 1) + a->tile) / 2;
-}
-
-/* More and more tiles until one fits, but none smaller than twice its margins. */
 static eq_status choose_tiles(eq_latent_decoder *d, eq_params *params, size_t limit)
 {
-    int64_t scale = (int64_t)1 << (d->cut - 1), reach = eq_vae_decode_reach(&d->config, d->cut), least = 4 * reach;
-    d->rows = axis_of(d->h * scale, 1, reach);
-    d->columns = axis_of(d->w * scale, 1, reach);
-    for (;;) {
-        size_t bytes = 0;
-        EQ_TRY(planned_bytes(d, params, fine_graph, &bytes));
-        axis rows = axis_of(d->rows.size, d->rows.count + 1, reach);
-        axis columns = axis_of(d->columns.size, d->columns.count + 1, reach);
-        if (bytes <= limit || (rows.tile < least && columns.tile < least))
-            return EQ_OK;
-        if (columns.tile < least || (rows.tile >= least && d->rows.tile >= d->columns.tile))
-            d->rows = rows;
-        else
-            d->columns = columns;
-    }
+    int64_t scale = (int64_t)1 << (d->cut - 1), reach = eq_vae_decode_reach(&d->config, d->cut);
+    d->rows = eq_tile_axis_of(d->h * scale, 1, reach);
+    d->columns = eq_tile_axis_of(d->w * scale, 1, reach);
+    return eq_tiles_choose(&d->rows, &d->columns, reach, limit, tile_bytes, &(asked){d, params});
 }
 
 /* The whole decoder if it fits; else as many up blocks whole as half the limit holds, and tiles in the rest of it. */
 static eq_status choose(eq_latent_decoder *d, eq_params *params, size_t limit)
 {
     size_t bytes = 0;
-    d->rows = axis_of(d->h, 1, 0);
-    d->columns = axis_of(d->w, 1, 0);
+    d->rows = eq_tile_axis_of(d->h, 1, 0);
+    d->columns = eq_tile_axis_of(d->w, 1, 0);
     EQ_TRY(planned_bytes(d, params, whole_graph, &bytes));
     if (bytes <= limit || d->config.levels == 1)
         return EQ_OK;
@@ -189,10 +155,7 @@ static eq_status prepare(eq_latent_decoder *d, eq_params *params, const eq_laten
     }
     EQ_TRY(compile(d, params, coarse_graph, options, &d->coarse));
     EQ_TRY(compile(d, params, fine_graph, options, &d->fine));
-    size_t numbers = 2 * norm_pairs(d);
-    d->moments = calloc(numbers, sizeof *d->moments);
-    d->statistics = calloc(numbers, sizeof *d->statistics);
-    return d->moments && d->statistics ? EQ_OK : eq_fail_memory(d->ctx, "a decoder");
+    return eq_tile_norms_new(d->ctx, &d->norms[FIRST_SWEEP], d->config.norm_num_groups, &d->statistics);
 }
 
 eq_status eq_latent_decoder_new(eq_context *ctx, const eq_vae_config *config, eq_params *params,
@@ -222,23 +185,11 @@ void eq_latent_decoder_free(eq_latent_decoder *d)
         return;
     eq_program_free(d->coarse);
     eq_program_free(d->fine);
-    free(d->moments);
-    free(d->statistics);
+    eq_tile_norms_free(&d->statistics);
     free(d);
 }
 
 /* --- running --- */
-
-/* The pixels that a tile answers for, in the coarse picture. */
-typedef struct tile_core {
-    int64_t top, left, bottom, right;
-} tile_core;
-
-static tile_core core_of(const eq_latent_decoder *d, int64_t row, int64_t column)
-{
-    return (tile_core){core_start(&d->rows, row), core_start(&d->columns, column), core_start(&d->rows, row + 1),
-                       core_start(&d->columns, column + 1)};
-}
 
 /* Copies the tile's part of the features, with its margins, into the fine program. */
 static void fill_features(eq_latent_decoder *d, int64_t top, int64_t left)
@@ -255,62 +206,19 @@ static void fill_features(eq_latent_decoder *d, int64_t top, int64_t left)
 /* All inputs of one tile's run. */
 static void fill_tile(eq_latent_decoder *d, const eq_norm_list *norms, int64_t row, int64_t column)
 {
-    const eq_graph *graph = eq_program_graph(d->fine);
-    int64_t top = tile_start(&d->rows, row), left = tile_start(&d->columns, column);
-    tile_core core = core_of(d, row, column);
-    size_t numbers = 2 * (size_t)d->config.norm_num_groups;
+    int64_t top = eq_tile_start(&d->rows, row), left = eq_tile_start(&d->columns, column);
+    eq_tile_core core = eq_tile_core_of(&d->rows, &d->columns, row, column);
+    eq_tile_core within = {core.top - top, core.left - left, core.bottom - top, core.right - left};
     fill_features(d, top, left);
-    for (int k = 0; k < norms->count; k++) {
-        const eq_value_info *seen = eq_info(graph, norms->seen[k]);
-        int64_t scale = eq_shape_at(graph, graph->nodes[seen->node].in[0])->dim[1] / d->rows.tile;
-        int32_t *window = eq_program_data(d->fine, norms->window[k]);
-        window[0] = (int32_t)((core.top - top) * scale);
-        window[1] = (int32_t)((core.left - left) * scale);
-        window[2] = (int32_t)((core.bottom - top) * scale);
-        window[3] = (int32_t)((core.right - left) * scale);
-        if (norms->given)
-            memcpy(eq_program_data(d->fine, norms->used[k]), d->statistics + (size_t)k * numbers,
-                   numbers * sizeof(float));
-    }
-}
-
-/* Adds what the tile's norms saw of its core, by the share of the picture that this is. */
-static void add_moments(eq_latent_decoder *d, const eq_norm_list *norms, double share)
-{
-    int groups = d->config.norm_num_groups;
-    for (int k = 0; k < norms->count; k++) {
-        const float *seen = eq_program_data(d->fine, norms->seen[k]);
-        double *sums = d->moments + (size_t)k * (size_t)groups * 2;
-        for (int g = 0; g < groups; g++) {
-            double mean = seen[2 * g], inverse = seen[2 * g + 1];
-            sums[2 * g] += share * mean;
-            sums[2 * g + 1] += share * (1 / (inverse * inverse) - (double)norms->epsilon + mean * mean);
-        }
-    }
-}
-
-/* The picture's statistics from the sums over its tiles. Returns how far they moved from those before, the farthest,
- * in deviations. */
-static double finish_statistics(eq_latent_decoder *d)
-{
-    double farthest = 0;
-    for (size_t i = 0; i < norm_pairs(d); i++) {
-        double mean = d->moments[2 * i], variance = fmax(d->moments[2 * i + 1] - mean * mean, 0.0);
-        double inverse = 1 / sqrt(variance + (double)d->norms[0].epsilon);
-        farthest = fmax(farthest, fabs(mean - (double)d->statistics[2 * i]) * inverse);
-        farthest = fmax(farthest, fabs((double)d->statistics[2 * i + 1] / inverse - 1));
-        d->statistics[2 * i] = (float)mean;
-        d->statistics[2 * i + 1] = (float)inverse;
-    }
-    return farthest;
+    eq_tile_norms_fill(&d->statistics, d->fine, norms, within, d->rows.tile);
 }
 
 /* Copies the tile's core into the picture. */
 static void write_core(eq_latent_decoder *d, int64_t row, int64_t column, float *image)
 {
     int64_t scale = (int64_t)1 << (d->config.levels - d->cut), channels = d->config.out_channels;
-    tile_core core = core_of(d, row, column);
-    int64_t top = tile_start(&d->rows, row) * scale, left = core.left - tile_start(&d->columns, column);
+    eq_tile_core core = eq_tile_core_of(&d->rows, &d->columns, row, column);
+    int64_t top = eq_tile_start(&d->rows, row) * scale, left = core.left - eq_tile_start(&d->columns, column);
     const float *tile = eq_program_data(d->fine, d->tile_image);
     size_t line = (size_t)((core.right - core.left) * scale * channels) * sizeof(float);
     for (int64_t y = core.top * scale; y < core.bottom * scale; y++)
@@ -322,20 +230,21 @@ static void write_core(eq_latent_decoder *d, int64_t row, int64_t column, float 
 static eq_status sweep(eq_latent_decoder *d, int stage, float *image, double *moved)
 {
     const eq_norm_list *norms = &d->norms[stage];
-    memset(d->moments, 0, 2 * norm_pairs(d) * sizeof *d->moments);
+    eq_tile_norms_begin(&d->statistics);
     for (int64_t row = 0; row < d->rows.count; row++)
         for (int64_t column = 0; column < d->columns.count; column++) {
             if (eq_cancelled(d->ctx))
                 return eq_fail(d->ctx, EQ_CANCELLED, "cancelled");
             fill_tile(d, norms, row, column);
             EQ_TRY(eq_program_run_stage(d->fine, stage));
-            tile_core core = core_of(d, row, column);
+            eq_tile_core core = eq_tile_core_of(&d->rows, &d->columns, row, column);
             int64_t pixels = (core.bottom - core.top) * (core.right - core.left);
-            add_moments(d, norms, (double)pixels / (double)(d->rows.size * d->columns.size));
+            eq_tile_norms_add(&d->statistics, d->fine, norms,
+                              (double)pixels / (double)(d->rows.size * d->columns.size));
             if (stage == NEXT_SWEEP)
                 write_core(d, row, column, image);
         }
-    *moved = finish_statistics(d);
+    *moved = eq_tile_norms_finish(&d->statistics);
     return EQ_OK;
 }
 
@@ -357,7 +266,7 @@ eq_status eq_latent_decoder_run(eq_latent_decoder *d, const float *latent, float
     do {
         EQ_TRY(sweep(d, NEXT_SWEEP, image, &moved));
         d->sweeps++;
-    } while (moved > settled && d->sweeps < MAX_SWEEPS);
+    } while (moved > EQ_TILE_SETTLED && d->sweeps < EQ_TILE_MAX_SWEEPS);
     return EQ_OK;
 }
 

@@ -33,21 +33,52 @@ static eq_value conv3(const eq_builder *b, eq_value x, int channels, const char 
 
 eq_value eq_vae_encode(const eq_builder *b, const eq_vae_config *config, eq_value image)
 {
-    eq_graph *g = b->graph;
+    return eq_vae_encode_coarse(b, config, eq_vae_encode_fine(b, config, image, 0, NULL), 0);
+}
+
+/* The encoder's level, with what halves the sides after it, but for the last. */
+static eq_value down_block(const eq_builder *b, const eq_vae_config *config, const eq_block_style *style, eq_value x,
+                           int level)
+{
+    int channels = config->block_out_channels[level];
+    for (int i = 0; i < config->layers_per_block; i++)
+        x = residual(b, style, x, channels, eq_prefix_format("encoder.down_blocks.%d.resnets.%d", level, i));
+    if (level + 1 == config->levels)
+        return x;
+    return eq_layer_conv(b, x, channels, 3, (eq_conv){2, 0, 0, 1, 1}, EQ_INIT_UNIFORM, EQ_NONE,
+                         eq_prefix_format("encoder.down_blocks.%d.downsamplers.0.conv", level)
+                             .text); /* a zero row and column at the bottom and right */
+}
+
+eq_value eq_vae_encode_fine(const eq_builder *b, const eq_vae_config *config, eq_value image, int cut,
+                            eq_norm_list *norms)
+{
+    eq_block_style style = style_of(config, norms);
+    eq_value x = conv3(b, eq_cast(b->graph, image, b->graph->dtype), config->block_out_channels[0], "encoder.conv_in");
+    for (int level = 0; level < cut; level++)
+        x = down_block(b, config, &style, x, level);
+    return x;
+}
+
+eq_value eq_vae_encode_coarse(const eq_builder *b, const eq_vae_config *config, eq_value x, int cut)
+{
     eq_block_style style = style_of(config, NULL);
-    eq_value x = conv3(b, eq_cast(g, image, g->dtype), config->block_out_channels[0], "encoder.conv_in");
-    for (int level = 0; level < config->levels; level++) {
-        int channels = config->block_out_channels[level];
-        for (int i = 0; i < config->layers_per_block; i++)
-            x = residual(b, &style, x, channels, eq_prefix_format("encoder.down_blocks.%d.resnets.%d", level, i));
-        if (level + 1 < config->levels) /* a zero row and column at the bottom and right */
-            x = eq_layer_conv(b, x, channels, 3, (eq_conv){2, 0, 0, 1, 1}, EQ_INIT_UNIFORM, EQ_NONE,
-                              eq_prefix_format("encoder.down_blocks.%d.downsamplers.0.conv", level).text);
-    }
+    for (int level = cut; level < config->levels; level++)
+        x = down_block(b, config, &style, x, level);
     x = mid_block(b, &style, x, "encoder");
     x = eq_block_norm(b, &style, x, EQ_NONE, EQ_ACT_SILU, "encoder.conv_norm_out");
     x = conv3(b, x, 2 * config->latent_channels, "encoder.conv_out");
-    return eq_cast(g, conv1(b, x, 2 * config->latent_channels, "quant_conv"), EQ_F32);
+    return eq_cast(b->graph, conv1(b, x, 2 * config->latent_channels, "quant_conv"), EQ_F32);
+}
+
+/* From the result back to the image: a halving looks up to two pixels past twice the distance, every 3x3 convolution
+ * one further; in pixels of the result, rounded up. */
+int eq_vae_encode_reach(const eq_vae_config *config, int cut)
+{
+    int reach = 0;
+    for (int level = cut - 1; level >= 0; level--)
+        reach = 2 * reach + 2 + 2 * config->layers_per_block;
+    return (reach + 1 + (1 << cut) - 1) >> cut;
 }
 
 static eq_value up_block(const eq_builder *b, const eq_vae_config *config, const eq_block_style *style, eq_value x,

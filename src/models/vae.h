@@ -35,6 +35,16 @@ int eq_vae_scale(const eq_vae_config *config);
  * latent, then its log variance, not clamped. */
 eq_value eq_vae_encode(const eq_builder *b, const eq_vae_config *config, eq_value image);
 
+/* The encoder in two parts, so that large pictures can take the first in tiles: the first `cut` levels, 0 to levels -
+ * 1, have only norms that look further than a few pixels; the rest sees the whole picture. */
+/* image: [n, h, w, in_channels] -> [n, h / 2^cut, w / 2^cut, c]. norms: as in eq_block_style. */
+eq_value eq_vae_encode_fine(const eq_builder *b, const eq_vae_config *config, eq_value image, int cut,
+                            eq_norm_list *norms);
+/* fine: what eq_vae_encode_fine gives -> what eq_vae_encode does */
+eq_value eq_vae_encode_coarse(const eq_builder *b, const eq_vae_config *config, eq_value fine, int cut);
+/* How far, in pixels of its result, a pixel of eq_vae_encode_fine's looks besides through norms. */
+int eq_vae_encode_reach(const eq_vae_config *config, int cut);
+
 /* The decoder in two parts, so that large pictures can take the second in tiles: the first `cut` up blocks, 1 to
  * levels, without the last one's upsampling, see the whole picture; the rest has only norms that look further than a
  * few pixels. */

@@ -154,6 +154,65 @@ static void tiles_agree_with_the_whole(void **state)
     free(latent);
 }
 
+/* --- encoding --- */
+
+enum { ALL_LATENTS = H * W * CHANNELS };
+
+/* As uneven as the latent: smooth and weak at the left, rough and strong at the right. [IMAGE_H, IMAGE_W, COLOURS] */
+static float *uneven_image(void)
+{
+    float *image = malloc(IMAGE * sizeof(float));
+    eq_rng rng = eq_rng_make(8, 0, 0);
+    for (int i = 0; i < IMAGE; i++) {
+        int x = i / COLOURS % IMAGE_W, y = i / COLOURS / IMAGE_W;
+        float right = (float)x / IMAGE_W;
+        image[i] = (1 - right) * sinf(0.05f * (float)y + (float)(i % COLOURS)) + right * eq_rng_normal(&rng);
+    }
+    return image;
+}
+
+/* The means' mean difference in steps of 255, where the means are brought to the range of pictures. */
+static void check_encoded_tiles(const float *image, const float *whole, size_t whole_bytes, size_t memory_bytes,
+                                eq_dtype dtype)
+{
+    float *tiled = malloc(2 * ALL_LATENTS * sizeof(float));
+    double sum = 0, squares = 0, difference = 0;
+    eq_latent_codec *codec = new_codec(memory_bytes, dtype);
+    assert_ok(eq_latent_moments(codec, image, 1, IMAGE_H, IMAGE_W, tiled, tiled + ALL_LATENTS));
+    eq_latent_use use = eq_latent_codec_encode_use(codec);
+    for (int i = 0; i < ALL_LATENTS; i++) {
+        sum += whole[i];
+        squares += (double)whole[i] * whole[i];
+        difference += fabs((double)tiled[i] - whole[i]) / ALL_LATENTS;
+    }
+    double step = 2.0 / 255 * sqrt(squares / ALL_LATENTS - sum / ALL_LATENTS * (sum / ALL_LATENTS)) / 0.5;
+    print_message("encoding in %s, %.0f%% of the memory: %d tiles, %d sweeps, %d levels whole; mean difference %.4f "
+                  "steps of 255\n",
+                  eq_dtype_name(dtype), 100.0 * (double)use.arena_bytes / (double)whole_bytes, use.tiles, use.sweeps,
+                  use.cut, difference / step);
+    assert_true(use.tiles > 1 && use.arena_bytes < whole_bytes);
+    assert_true(difference / step < (dtype == EQ_BF16 ? 1 : 0.25));
+    eq_latent_codec_free(codec);
+    free(tiled);
+}
+
+static void encoded_tiles_agree_with_the_whole(void **state)
+{
+    static const eq_dtype dtypes[] = {EQ_F32, EQ_BF16};
+    float *image = uneven_image(), *whole = malloc(2 * ALL_LATENTS * sizeof(float));
+    for (int i = 0; i < 2; i++) {
+        eq_latent_codec *codec = new_codec(0, dtypes[i]);
+        assert_ok(eq_latent_moments(codec, image, 1, IMAGE_H, IMAGE_W, whole, whole + ALL_LATENTS));
+        eq_latent_use use = eq_latent_codec_encode_use(codec);
+        assert_int_equal(use.tiles, 1);
+        for (size_t part = 2; part <= 8; part *= 2)
+            check_encoded_tiles(image, whole, use.arena_bytes, use.arena_bytes / part, dtypes[i]);
+        eq_latent_codec_free(codec);
+    }
+    free(image);
+    free(whole);
+}
+
 /* Where no tile is small enough the smallest serves; one picture after another, of another size, too. */
 static void sizes_change_and_limits_give_way(void **state)
 {
@@ -259,9 +318,13 @@ static void configurations(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(tiles_agree_with_the_whole), cmocka_unit_test(sizes_change_and_limits_give_way),
-        cmocka_unit_test(samples_are_keyed),          cmocka_unit_test(variances_are_clamped),
-        cmocka_unit_test(wrong_sizes_are_refused),    cmocka_unit_test(configurations),
+        cmocka_unit_test(tiles_agree_with_the_whole),
+        cmocka_unit_test(encoded_tiles_agree_with_the_whole),
+        cmocka_unit_test(sizes_change_and_limits_give_way),
+        cmocka_unit_test(samples_are_keyed),
+        cmocka_unit_test(variances_are_clamped),
+        cmocka_unit_test(wrong_sizes_are_refused),
+        cmocka_unit_test(configurations),
     };
     ctx = eq_context_new();
     make_params();
