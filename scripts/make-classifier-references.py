@@ -295,6 +295,10 @@ def random_clip(seed, *shape):
     return network
 
 
+# What images are scored by.
+SCORED = ["ab", "abc c", "a b"]
+
+
 def classify(network, images):
     prepare = transforms.Compose([transforms.Resize(32, transforms.InterpolationMode.BICUBIC),
                                   transforms.CenterCrop(32), transforms.ToTensor(),
@@ -309,6 +313,8 @@ def classify(network, images):
             middle = (texts / texts.norm(dim=1, keepdim=True)).mean(0)
             vectors.append(middle / middle.norm())
         out[attribute] = (network.logit_scale.exp() * unit @ torch.stack(vectors).T).softmax(1)
+    texts = torch.stack([network.encode_text(prompt) for prompt in SCORED])
+    out["scores"] = 100 * (unit @ (texts / texts.norm(dim=1, keepdim=True)).T).clamp(min=0)  # [images, prompts]
     return out
 
 

@@ -61,6 +61,14 @@ typedef struct eq_drift {
     double unrelated;             /* the same between each image and another one's twin; NaN for a single pair */
 } eq_drift;
 
+/* How well images show what their prompts say, according to CLIP: 100 times the cosine between image and prompt, or 0
+ * where that is negative, on average. */
+typedef struct eq_clip_evaluation {
+    char *clip; /* the model's folder */
+    int n;      /* images with a prompt */
+    eq_estimate score;
+} eq_clip_evaluation;
+
 typedef struct eq_attribute_evaluation {
     eq_attribute attribute; /* owned copy */
     int *counts;            /* [classes] images whose most probable class it is */
@@ -100,6 +108,7 @@ typedef struct eq_evaluation {
     eq_joint_evaluation *joint;
     eq_reference_evaluation *reference; /* NULL: none */
     eq_drift *drift;                    /* NULL: none */
+    eq_clip_evaluation *clip;           /* NULL: none */
 } eq_evaluation;
 
 /* Images of `folder` labelled so far, of all of them; called from the calling thread. */
@@ -110,7 +119,11 @@ typedef struct eq_evaluate_options {
     const char *images;     /* folder of PNG, JPEG and WebP images at any depth */
     const char *labels;     /* table of what they show: CSV or JSON lines with "file_name" and a column an attribute */
     const char *classifier; /* classifier folder to label them with */
-    const char *reference;  /* folder of images to compare with, in the classifier's features [none] */
+    const char *reference;  /* folder of images to compare with, in the features of Inception-v3 where that is given,
+                               else the classifier's [none] */
+    const char *inception;  /* state dictionary of the network that Frechet inception distances are taken in, as
+                               pytorch-fid has it [none] */
+    const char *clip;       /* folder of CLIP, to score the images by their run's prompts [none] */
     const char *twin;       /* run folder, or the images within, to measure the drift from: both runs need their
                                manifest.jsonl [none] */
     const char *const *attributes; /* [attribute_count] "gender", or for labels "gender=female,male" to count classes

@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "eval/intervals.h"
+#include "eval/run_manifest.h"
 #include "io/image.h"
-#include "io/manifest.h"
 
 /* -- statistics -- */
 
@@ -58,82 +58,22 @@ eq_status eq_drift_features(eq_context *ctx, const float *ours, const float *twi
 
 /* -- pairs -- */
 
-/* A run's manifest, and how its names become those of a side's files. */
-typedef struct run {
-    eq_manifest manifest;
-    char *prefix; /* of the manifest's names: "images/" where the side's folder is that one; owned */
-} run;
-
-static void run_free(run *r)
-{
-    eq_manifest_free(&r->manifest);
-    free(r->prefix);
-}
-
-static eq_status run_read(eq_context *ctx, const char *folder, run *out)
-{
-    *out = (run){0};
-    /* Real paths, as "." has no folder above it by name. */
-    char *whole = realpath(folder, NULL), *above = whole != NULL ? eq_path_folder(whole) : NULL;
-    char *inside = whole != NULL ? eq_path_join(whole, "manifest.jsonl") : NULL;
-    char *beside = above != NULL ? eq_path_join(above, "manifest.jsonl") : NULL;
-    eq_status status = EQ_OK;
-    if (whole == NULL)
-        status = eq_fail(ctx, EQ_BAD_INPUT, "cannot find the folder %s", folder);
-    else if (inside == NULL || beside == NULL)
-        status = eq_fail_memory(ctx, "a path");
-    if (status == EQ_OK && eq_path_exists(inside)) {
-        out->prefix = strdup("");
-        status = eq_manifest_read(ctx, inside, &out->manifest);
-    } else if (status == EQ_OK && eq_path_exists(beside)) {
-        out->prefix = eq_format("%s/", eq_path_name(whole));
-        status = eq_manifest_read(ctx, beside, &out->manifest);
-    } else if (status == EQ_OK) {
-        status = eq_fail(ctx, EQ_BAD_INPUT,
-                         "%s: there is no manifest.jsonl here or in the folder above to pair the images by", folder);
-    }
-    if (status == EQ_OK && out->prefix == NULL)
-        status = eq_fail_memory(ctx, "a path");
-    free(whole);
-    free(above);
-    free(inside);
-    free(beside);
-    if (status != EQ_OK)
-        run_free(out);
-    return status;
-}
-
-static int compare_names(const void *key, const void *element)
-{
-    return strcmp(key, *(char *const *)element);
-}
-
-/* The position among the side's files, which are sorted; -1 if it is not among them. */
-static int64_t find_file(const run *r, const eq_drift_side *side, const char *manifest_name)
-{
-    size_t length = strlen(r->prefix);
-    if (strncmp(manifest_name, r->prefix, length) != 0)
-        return -1;
-    char **found =
-        bsearch(manifest_name + length, side->files->name, side->files->count, sizeof(char *), compare_names);
-    return found != NULL ? found - side->files->name : -1;
-}
-
 /* Positions among both sides' files. */
 typedef struct pair {
     int64_t ours, twin;
 } pair;
 
 /* pairs: [ours->manifest.count], in the order of the index; returns how many there are. */
-static int find_pairs(const run *ours, const eq_drift_side *our_side, const run *twin, const eq_drift_side *twin_side,
-                      pair *pairs)
+static int find_pairs(const eq_run_manifest *ours, const eq_drift_side *our_side, const eq_run_manifest *twin,
+                      const eq_drift_side *twin_side, pair *pairs)
 {
     int count = 0;
     for (size_t i = 0; i < ours->manifest.count; i++) {
         const eq_manifest_entry *a = &ours->manifest.entries[i], *b = eq_manifest_find(&twin->manifest, a->index);
         if (b == NULL || b->seed != a->seed)
             continue;
-        pair p = {find_file(ours, our_side, a->file), find_file(twin, twin_side, b->file)};
+        pair p = {eq_run_manifest_find(ours, our_side->files, a->file),
+                  eq_run_manifest_find(twin, twin_side->files, b->file)};
         if (p.ours >= 0 && p.twin >= 0)
             pairs[count++] = p;
     }
@@ -213,8 +153,9 @@ static eq_status measure_features(eq_context *ctx, const eq_drift_side *ours, co
     return status;
 }
 
-static eq_status measure(eq_context *ctx, const eq_drift_side *ours, const eq_drift_side *twin, const run *our_run,
-                         const run *twin_run, const char *features, int d, eq_drift *out)
+static eq_status measure(eq_context *ctx, const eq_drift_side *ours, const eq_drift_side *twin,
+                         const eq_run_manifest *our_run, const eq_run_manifest *twin_run, const char *features, int d,
+                         eq_drift *out)
 {
     pair *pairs = malloc(sizeof(pair) * (our_run->manifest.count + 1));
     if (pairs == NULL)
@@ -242,14 +183,14 @@ eq_status eq_drift_measure(eq_context *ctx, const eq_drift_side *ours, const eq_
                            int d, eq_drift *out)
 {
     *out = (eq_drift){0};
-    run our_run, twin_run;
-    EQ_TRY(run_read(ctx, ours->folder, &our_run));
-    eq_status status = run_read(ctx, twin->folder, &twin_run);
+    eq_run_manifest our_run, twin_run;
+    EQ_TRY(eq_run_manifest_read(ctx, ours->folder, &our_run));
+    eq_status status = eq_run_manifest_read(ctx, twin->folder, &twin_run);
     if (status == EQ_OK) {
         status = measure(ctx, ours, twin, &our_run, &twin_run, features, d, out);
-        run_free(&twin_run);
+        eq_run_manifest_free(&twin_run);
     }
-    run_free(&our_run);
+    eq_run_manifest_free(&our_run);
     if (status != EQ_OK)
         eq_drift_clear(out);
     return status;

@@ -6,11 +6,13 @@
 
 #include "base/path.h"
 #include "eval/drift.h"
+#include "eval/features.h"
 #include "eval/label_folder.h"
+#include "eval/run_manifest.h"
 #include "io/labels.h"
 
 /* Whose features sets are compared in, as reports name it. */
-static const char FEATURES[] = "evaluator";
+static const char FEATURES[] = "evaluator", INCEPTION[] = "Inception-v3";
 
 /* An attribute to grade: one of the labels, perhaps with classes that they do not have, or of the classifier. */
 typedef struct graded {
@@ -41,6 +43,12 @@ typedef struct grading {
     int count;
     graded *items; /* [count] */
     int n;         /* images that all of the attributes label */
+    eq_names kept; /* [n] their names, which others own */
+    /* With Inception-v3. */
+    float *inception_ours, *inception_theirs; /* [n, inception_dimension], [reference_n, inception_dimension] */
+    int inception_dimension, reference_n;
+    bool has_clip;
+    eq_clip_evaluation clip;
     eq_targets targets;
 } grading;
 
@@ -54,6 +62,10 @@ static void grading_free(grading *g)
     }
     free(g->items);
     free(g->rows);
+    free(g->kept.name);
+    free(g->inception_ours);
+    free(g->inception_theirs);
+    free(g->clip.clip);
     eq_targets_free(&g->targets);
     eq_names_free(&g->images);
     eq_labels_free(&g->labels);
@@ -214,13 +226,20 @@ static eq_status grade(const grading *g, const eq_evaluate_options *o, eq_evalua
                                   .dimension = g->classifier ? eq_classifier_feature_count(g->classifier) : 0,
                                   .theirs = g->reference.features,
                                   .ours = g->answers.features,
-                                  .probabilities = reference_p};
+                                  .probabilities = g->classifier ? reference_p : NULL};
+    if (o->inception) {
+        reference.features = INCEPTION;
+        reference.n = g->reference_n;
+        reference.dimension = g->inception_dimension;
+        reference.theirs = g->inception_theirs;
+        reference.ours = g->inception_ours;
+    }
     eq_status status = attributes && p && confusions && reference_p ? EQ_OK : eq_fail_memory(g->ctx, "attributes");
     for (int a = 0; status == EQ_OK && a < g->count; a++) {
         attributes[a] = g->items[a].attribute;
         p[a] = g->items[a].p;
         confusions[a] = g->items[a].confusion;
-        if (o->reference)
+        if (o->reference && g->classifier)
             reference_p[a] = g->reference.probabilities[g->items[a].column];
     }
     if (status == EQ_OK)
@@ -234,6 +253,7 @@ static eq_status grade(const grading *g, const eq_evaluate_options *o, eq_evalua
                                                .confusions = confusions,
                                                .reference = o->reference ? &reference : NULL,
                                                .drift = g->has_drift ? &g->drift : NULL,
+                                               .clip = g->has_clip ? &g->clip : NULL,
                                                .targets = g->targets.items,
                                                .target_count = g->targets.count},
                         out);
@@ -261,12 +281,13 @@ static void show_progress(void *user, int64_t done, int64_t total)
 static eq_status ask_classifier(const grading *g, const char *folder, eq_folder_labels *out)
 {
     labelling_progress progress = {g->options, folder};
-    return eq_label_folder(g->ctx, g->classifier,
-                           &(eq_label_folder_options){.folder = folder,
-                                                      .features = g->options->reference || g->options->twin,
-                                                      .progress = g->options->progress ? show_progress : NULL,
-                                                      .progress_user = &progress},
-                           out);
+    return eq_label_folder(
+        g->ctx, g->classifier,
+        &(eq_label_folder_options){.folder = folder,
+                                   .features = (g->options->reference && !g->options->inception) || g->options->twin,
+                                   .progress = g->options->progress ? show_progress : NULL,
+                                   .progress_user = &progress},
+        out);
 }
 
 static eq_status use_twin(grading *g)
@@ -325,16 +346,122 @@ static eq_status use_labels(grading *g, const eq_evaluate_options *o)
     return o->twin ? compare_twin(g) : EQ_OK;
 }
 
-eq_status eq_evaluate_folder(eq_context *ctx, const eq_evaluate_options *options, eq_evaluation *out)
+/* --- with other networks --- */
+
+/* The images that are graded, in their order. */
+static eq_status list_kept(grading *g)
 {
-    *out = (eq_evaluation){0};
+    const eq_names *files = g->classifier ? &g->answers.files : &g->images;
+    g->kept.name = calloc(files->count + 1, sizeof *g->kept.name);
+    if (!g->kept.name)
+        return eq_fail_memory(g->ctx, "names");
+    for (size_t i = 0; i < files->count; i++)
+        if (g->classifier || is_labelled(g, g->rows[i]))
+            g->kept.name[g->kept.count++] = files->name[i];
+    return EQ_OK;
+}
+
+static eq_status run_inception(grading *g, eq_inception *inception, const char *folder, const eq_names *files,
+                               float **features)
+{
+    labelling_progress progress = {g->options, folder};
+    g->inception_dimension = eq_inception_feature_count(inception);
+    *features = calloc(files->count * (size_t)g->inception_dimension + 1, sizeof **features);
+    if (!*features)
+        return eq_fail_memory(g->ctx, "features");
+    return eq_inception_run(inception, folder, files, g->options->progress ? show_progress : NULL, &progress,
+                            *features);
+}
+
+static eq_status use_inception(grading *g)
+{
+    eq_inception *inception;
+    eq_names listed = {0};
+    EQ_TRY(eq_inception_open(g->ctx, g->options->inception, &inception));
+    eq_status status = g->classifier ? EQ_OK : eq_list_images(g->ctx, g->options->reference, true, &listed);
+    const eq_names *theirs = g->classifier ? &g->reference.files : &listed;
+    if (status == EQ_OK && theirs->count == 0)
+        status =
+            eq_fail(g->ctx, EQ_BAD_INPUT, "%s: no PNG, JPEG or WebP image below this folder", g->options->reference);
+    if (status == EQ_OK)
+        status = run_inception(g, inception, g->options->images, &g->kept, &g->inception_ours);
+    if (status == EQ_OK)
+        status = run_inception(g, inception, g->options->reference, theirs, &g->inception_theirs);
+    g->reference_n = (int)theirs->count;
+    eq_names_free(&listed);
+    eq_inception_close(inception);
+    return status;
+}
+
+/* files, prompts: [kept.count]; finds those that the manifest has a prompt for. */
+static int find_prompts(const grading *g, const eq_run_manifest *run, char **files, const char **prompts)
+{
+    int count = 0;
+    for (size_t i = 0; i < run->manifest.count; i++) {
+        const eq_manifest_entry *entry = &run->manifest.entries[i];
+        int64_t at = entry->prompt ? eq_run_manifest_find(run, &g->kept, entry->file) : -1;
+        if (at < 0 || (size_t)count == g->kept.count)
+            continue;
+        files[count] = g->kept.name[at];
+        prompts[count++] = entry->prompt;
+    }
+    return count;
+}
+
+static eq_status use_clip(grading *g)
+{
+    const eq_evaluate_options *o = g->options;
+    eq_run_manifest run;
+    labelling_progress progress = {o, o->images};
+    EQ_TRY(eq_run_manifest_read(g->ctx, o->images, &run));
+    char **files = calloc(g->kept.count + 1, sizeof *files);
+    const char **prompts = calloc(g->kept.count + 1, sizeof *prompts);
+    g->clip.clip = strdup(o->clip);
+    eq_status status = files && prompts && g->clip.clip ? EQ_OK : eq_fail_memory(g->ctx, "prompts");
+    if (status == EQ_OK)
+        g->clip.n = find_prompts(g, &run, files, prompts);
+    if (status == EQ_OK && g->clip.n == 0)
+        status = eq_fail(g->ctx, EQ_BAD_INPUT,
+                         "%s: the manifest has no prompts for these images; CLIP scores are of images made from text",
+                         o->images);
+    else if (status == EQ_OK && (size_t)g->clip.n < g->kept.count)
+        eq_log(g->ctx, EQ_LOG_WARNING, "%zu of %zu images have no prompt in the manifest and get no CLIP score",
+               g->kept.count - (size_t)g->clip.n, g->kept.count);
+    if (status == EQ_OK)
+        status = eq_clip_score(g->ctx, o->clip, o->images, &(eq_names){files, (size_t)g->clip.n}, prompts,
+                               o->progress ? show_progress : NULL, &progress, &g->clip.score);
+    g->has_clip = status == EQ_OK;
+    free(files);
+    free(prompts);
+    eq_run_manifest_free(&run);
+    return status;
+}
+
+static eq_status check_options(eq_context *ctx, const eq_evaluate_options *options)
+{
     if (!options->labels == !options->classifier)
         return eq_fail(ctx, EQ_BAD_USAGE, "images are graded by labels or by a classifier: one of them, not %s",
                        options->labels ? "both" : "none");
-    if (options->reference && !options->classifier)
-        return eq_fail(ctx, EQ_BAD_USAGE, "comparing with a reference needs the features of a classifier");
+    if (options->reference && !options->classifier && !options->inception)
+        return eq_fail(ctx, EQ_BAD_USAGE, "comparing with a reference needs the features of a classifier or Inception");
+    if (options->inception && !options->reference)
+        return eq_fail(ctx, EQ_BAD_USAGE,
+                       "Inception's features are for comparing with a reference, which is not given");
+    return EQ_OK;
+}
+
+eq_status eq_evaluate_folder(eq_context *ctx, const eq_evaluate_options *options, eq_evaluation *out)
+{
+    *out = (eq_evaluation){0};
+    EQ_TRY(check_options(ctx, options));
     grading g = {.ctx = ctx, .options = options};
     eq_status status = options->classifier ? use_classifier(&g) : use_labels(&g, options);
+    if (status == EQ_OK)
+        status = list_kept(&g);
+    if (status == EQ_OK && options->inception)
+        status = use_inception(&g);
+    if (status == EQ_OK && options->clip)
+        status = use_clip(&g);
     if (status == EQ_OK)
         status = grade(&g, options, out);
     grading_free(&g);

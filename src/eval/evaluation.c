@@ -49,6 +49,10 @@ void eq_evaluation_free(eq_evaluation *evaluation)
         eq_drift_clear(evaluation->drift);
         free(evaluation->drift);
     }
+    if (evaluation->clip != NULL) {
+        free(evaluation->clip->clip);
+        free(evaluation->clip);
+    }
     *evaluation = (eq_evaluation){0};
 }
 
@@ -276,6 +280,16 @@ static eq_status copy_drift(eq_context *ctx, const eq_drift *drift, eq_evaluatio
     return drift->features != NULL ? copy_text(ctx, drift->features, &out->drift->features) : EQ_OK;
 }
 
+static eq_status copy_clip(eq_context *ctx, const eq_clip_evaluation *clip, eq_evaluation *out)
+{
+    out->clip = malloc(sizeof(*out->clip));
+    if (out->clip == NULL)
+        return eq_fail_memory(ctx, "an evaluation");
+    *out->clip = *clip;
+    out->clip->clip = NULL;
+    return copy_text(ctx, clip->clip, &out->clip->clip);
+}
+
 /* labels: [attribute_count] arrays of [n], scratch. */
 static eq_status evaluate(eq_context *ctx, const eq_evaluation_input *input, int **labels, eq_evaluation *out)
 {
@@ -294,7 +308,9 @@ static eq_status evaluate(eq_context *ctx, const eq_evaluation_input *input, int
                                  input->n, &out->attributes[i]));
     if (input->reference != NULL)
         EQ_TRY(compare_with_reference(ctx, input, labels, out));
-    return input->drift != NULL ? copy_drift(ctx, input->drift, out) : EQ_OK;
+    if (input->drift != NULL)
+        EQ_TRY(copy_drift(ctx, input->drift, out));
+    return input->clip != NULL ? copy_clip(ctx, input->clip, out) : EQ_OK;
 }
 
 eq_status eq_evaluate(eq_context *ctx, const eq_evaluation_input *input, eq_evaluation *out)

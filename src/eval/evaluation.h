@@ -31,6 +31,7 @@ typedef struct eq_evaluation_input {
     int target_count;
     const eq_reference_set *reference; /* NULL: none */
     const eq_drift *drift;             /* measured already; NULL: none */
+    const eq_clip_evaluation *clip;    /* the same */
 } eq_evaluation_input;
 
 /* EQ_BAD_USAGE: no images, a target that the evaluator's attributes do not cover, two targets for one attribute.
@@ -47,7 +48,8 @@ eq_status eq_evaluate(eq_context *ctx, const eq_evaluation_input *input, eq_eval
  *     frechet {features, dimension, reference, reference_n, value}, kid {features, reference, value, std, subsets,
  *     subset_size}, precision_recall {features, reference, neighbours, precision, recall} where there is a reference;
  *     drift {twin, pairs, identical, psnr, features, feature_distance, unrelated_distance} where there is a twin.
- * Frequencies and the last three's estimates are [value, low, high], intervals [low, high], at 95%. What is infinite
+ *     clip_score {clip, n, value} where there are prompts and CLIP.
+ * Frequencies and the last four's estimates are [value, low, high], intervals [low, high], at 95%. What is infinite
  * or could not be measured is null. */
 eq_status eq_evaluation_json(eq_context *ctx, const eq_evaluation *evaluation, json_t **json);
 

@@ -206,6 +206,10 @@ eq_status eq_evaluation_json(eq_context *ctx, const eq_evaluation *evaluation, j
         put_reference(&failed, object, evaluation->reference);
     if (evaluation->drift != NULL)
         put(&failed, object, "drift", drift_json(evaluation->drift));
+    if (evaluation->clip != NULL)
+        put(&failed, object, "clip_score",
+            json_pack("{s:o, s:i, s:o}", "clip", eq_json_text(evaluation->clip->clip), "n", evaluation->clip->n,
+                      "value", estimate_json(evaluation->clip->score)));
     if (failed) {
         json_decref(object);
         return eq_fail(ctx, EQ_FAILED, "an evaluation cannot become JSON: memory is out, or a name is not UTF-8");

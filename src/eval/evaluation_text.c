@@ -120,7 +120,8 @@ static void print_reference(FILE *out, const eq_evaluation *evaluation)
             width = length > width ? length : width;
         }
     }
-    fprintf(out, "\nagainst %s, in %d features of the %s\n", r->reference, r->dimension, r->features);
+    fprintf(out, "\nagainst %s, in %d features of %s%s\n", r->reference, r->dimension,
+            strcmp(r->features, "evaluator") == 0 ? "the " : "", r->features);
     fprintf(out, "  %-*s %8s   %9s  %8s  %8s  %8s\n", width, "", "images", "reference", "Frechet", "KID", "+-");
     print_similarity(out, width, "all", "", &r->whole);
     for (int i = 0; i < evaluation->attribute_count; i++) {
@@ -170,6 +171,10 @@ eq_status eq_evaluation_format(eq_context *ctx, const eq_evaluation *evaluation,
         print_reference(out, evaluation);
     if (evaluation->drift != NULL)
         print_drift(out, evaluation->drift);
+    if (evaluation->clip != NULL) {
+        print_estimate(out, "\nCLIP score", 2, evaluation->clip->score);
+        fprintf(out, ", %d images with their prompts, in %s\n", evaluation->clip->n, evaluation->clip->clip);
+    }
     complete &= !ferror(out);
     if (fclose(out) != 0 || !complete) {
         free(buffer);

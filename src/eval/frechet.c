@@ -150,6 +150,17 @@ static eq_status factor_both(eq_context *ctx, const eq_moments *a, const eq_mome
     return EQ_OK;
 }
 
+/* product: [rows_a, rows_b] = a b^T. In panels, as above. a: [rows_a, d], b: [rows_b, d] */
+static void multiply_transposed(const double *a, int rows_a, const double *b, int rows_b, int d, double *product)
+{
+#pragma omp parallel for schedule(dynamic) if (rows_a > PANEL)
+    for (int first = 0; first < rows_a; first += PANEL) {
+        int height = rows_a - first < PANEL ? rows_a - first : PANEL;
+        cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, height, rows_b, d, 1, a + (size_t)first * (size_t)d, d, b,
+                    d, 0, product + (size_t)first * (size_t)rows_b, rows_b);
+    }
+}
+
 /* The sum of the singular values of F_a F_b^T; factor_a: [rank_a, d], factor_b: [rank_b, d]. */
 static eq_status trace_of_root(eq_context *ctx, const double *factor_a, int rank_a, const double *factor_b, int rank_b,
                                int d, double *sum)
@@ -165,8 +176,7 @@ static eq_status trace_of_root(eq_context *ctx, const double *factor_a, int rank
         status = eq_fail_memory(ctx, "the Frechet distance");
         goto done;
     }
-    cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, rank_a, rank_b, d, 1, factor_a, d, factor_b, d, 0, product,
-                rank_b);
+    multiply_transposed(factor_a, rank_a, factor_b, rank_b, d, product);
     if (LAPACKE_dgesdd(LAPACK_COL_MAJOR, 'N', rank_b, rank_a, product, rank_b, singular, unused, 1, unused, 1) != 0) {
         status = eq_fail(ctx, EQ_FAILED, "the singular values of a product of covariances did not converge");
         goto done;

@@ -230,3 +230,23 @@ void eq_clip_model_close(eq_clip_model *model)
     free(model->path);
     *model = (eq_clip_model){0};
 }
+
+/* --- images --- */
+
+eq_status eq_clip_model_preparation(eq_context *ctx, const char *folder, const eq_clip_model *model,
+                                    eq_preparation *out)
+{
+    char *path = eq_path_join(folder, "preprocessor_config.json");
+    eq_json json = {0};
+    eq_status status = path ? EQ_OK : eq_fail_memory(ctx, "a path");
+    *out = eq_preparation_clip(model->vision.image_size);
+    out->crop_rounds_down = model->transformers;
+    if (path && model->transformers && eq_path_exists(path)) {
+        status = eq_json_read(ctx, path, &json);
+        if (status == EQ_OK)
+            status = eq_preparation_read_transformers(ctx, &json, out);
+        eq_json_close(&json);
+    }
+    free(path);
+    return status;
+}

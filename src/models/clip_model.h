@@ -5,6 +5,7 @@
 
 #include "models/clip_text.h"
 #include "models/clip_vision.h"
+#include "models/preparation.h"
 #include "models/weights.h"
 
 typedef struct eq_clip_model {
@@ -21,6 +22,10 @@ typedef struct eq_clip_model {
  * OpenAI's ViT-B-32.pt, ViT-B-16.pt, ViT-L-14.pt, ViT-L-14-336px.pt. EQ_BAD_INPUT names the file and the fault. */
 eq_status eq_clip_model_open(eq_context *ctx, const char *folder, eq_clip_model *out);
 void eq_clip_model_close(eq_clip_model *model);
+
+/* How the model's images are prepared, by its layout and the folder's preprocessor_config.json where there is one. */
+eq_status eq_clip_model_preparation(eq_context *ctx, const char *folder, const eq_clip_model *model,
+                                    eq_preparation *out);
 
 /* OpenAI's names of both towers' parameters. The maps read the model, which must stay as long as they are used. */
 eq_name_map eq_names_openai_text(const eq_clip_model *model);

@@ -1,9 +1,10 @@
 #include "models/torch_resnet.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "models/batch_norm.h"
 
 /* --- the network --- */
 
@@ -60,15 +61,16 @@ void eq_torch_resnet_build(const eq_builder *b, const eq_torch_resnet_config *co
 
 /* --- what the file's names and shapes say --- */
 
-static const char mark[] = "layer1.0.conv1.weight";
+static const char mark_of_trunk[] = "layer1.0.conv1.weight";
 
 /* The name that marks a residual network, and how long the prefix before it is. */
 static const char *find_mark(const eq_tensor_file *file, size_t *prefix)
 {
     for (size_t i = 0; i < file->count; i++) {
         const char *name = file->entries[i].name;
-        size_t length = strlen(name), skip = length - (sizeof mark - 1);
-        if (length >= sizeof mark - 1 && strcmp(name + skip, mark) == 0 && (skip == 0 || name[skip - 1] == '.')) {
+        size_t length = strlen(name), skip = length - (sizeof mark_of_trunk - 1);
+        if (length >= sizeof mark_of_trunk - 1 && strcmp(name + skip, mark_of_trunk) == 0 &&
+            (skip == 0 || name[skip - 1] == '.')) {
             *prefix = skip;
             return name;
         }
@@ -171,7 +173,7 @@ eq_status eq_torch_resnet_recognise(eq_context *ctx, const eq_tensor_file *file,
     if (!name || length >= sizeof out->prefix)
         return eq_fail(ctx, EQ_BAD_INPUT,
                        "%s: not a residual network of torchvision's: no tensor whose name ends in %s", file->path,
-                       mark);
+                       mark_of_trunk);
     memcpy(out->prefix, name, length);
     out->bottleneck = find(file, out->prefix, "layer1.0.conv3.weight", 4) != NULL;
     EQ_TRY(read_channels(ctx, file, out->prefix, "conv1.weight", 4, &out->stem));
@@ -217,22 +219,11 @@ typedef struct loader {
     bool *taken; /* [file->count] */
 } loader;
 
-/* The tensor's numbers as float32; malloc'ed. */
-static eq_status take(loader *l, const char *name, eq_shape shape, float **out)
+static void mark(loader *l, const char *name)
 {
-    eq_tensor tensor;
-    EQ_TRY(eq_tensor_file_get(l->ctx, l->file, name, shape, &tensor));
-    if (tensor.dtype != EQ_F32 && tensor.dtype != EQ_F16 && tensor.dtype != EQ_BF16)
-        return eq_fail(l->ctx, EQ_BAD_INPUT, "%s: %s is %s; weights must be f32, bf16 or f16", l->file->path, name,
-                       eq_dtype_name(tensor.dtype));
-    *out = malloc((size_t)eq_shape_count(&shape) * sizeof **out + 1);
-    if (!*out)
-        return eq_fail_memory(l->ctx, "the network's parameters");
-    eq_tensor_to_f32(&tensor, *out);
     for (size_t i = 0; i < l->file->count; i++)
         if (strcmp(l->file->entries[i].name, name) == 0)
             l->taken[i] = true;
-    return EQ_OK;
 }
 
 /* "conv1" has its norm in "bn1", "downsample.0" in "downsample.1". */
@@ -244,40 +235,23 @@ static eq_prefix norm_name(const char *convolution)
     return eq_prefix_format("%.*s1", (int)strlen(convolution) - 1, convolution);
 }
 
-/* norm(w * x) = (gamma / sigma w) * x + beta - gamma / sigma mean. w: [co, ...], bias: [co] */
+/* norm: its name in the file, prefix included */
 static eq_status fold_norm(loader *l, const char *norm, const eq_param *weight, eq_param *bias)
 {
     static const char *const parts[4] = {"weight", "bias", "running_mean", "running_var"};
-    float *part[4] = {0}, *w = weight->tensor.data, *offset = bias->tensor.data;
-    int64_t channels = weight->tensor.shape.dim[0], row = eq_shape_count(&weight->tensor.shape) / channels;
-    eq_status status = EQ_OK;
-    for (int i = 0; i < 4 && status == EQ_OK; i++)
-        status = take(l, eq_prefix_format("%s%s.%s", l->config->prefix, norm, parts[i]).text, eq_shape_of(channels),
-                      &part[i]);
-    for (int64_t c = 0; status == EQ_OK && c < channels; c++) {
-        if (!(part[3][c] >= 0)) {
-            status = eq_fail(l->ctx, EQ_BAD_INPUT, "%s: %s%s.running_var: a negative variance", l->file->path,
-                             l->config->prefix, norm);
-            break;
-        }
-        double scale = part[0][c] / sqrt(part[3][c] + epsilon);
-        for (int64_t k = 0; k < row; k++)
-            w[c * row + k] = (float)(scale * w[c * row + k]);
-        offset[c] = (float)(part[1][c] - scale * part[2][c]);
-    }
     for (int i = 0; i < 4; i++)
-        free(part[i]);
-    return status;
+        mark(l, eq_prefix_format("%s.%s", norm, parts[i]).text);
+    return eq_batch_norm_fold(l->ctx, l->file, norm, epsilon, weight, bias);
 }
 
 static eq_status copy_tensor(loader *l, const char *name, eq_param *param)
 {
     float *numbers = NULL;
-    eq_status status = take(l, name, param->tensor.shape, &numbers);
-    if (status == EQ_OK)
-        memcpy(param->tensor.data, numbers, (size_t)eq_shape_count(&param->tensor.shape) * sizeof *numbers);
+    EQ_TRY(eq_weights_take(l->ctx, l->file, name, param->tensor.shape, &numbers));
+    memcpy(param->tensor.data, numbers, (size_t)eq_shape_count(&param->tensor.shape) * sizeof *numbers);
     free(numbers);
-    return status;
+    mark(l, name);
+    return EQ_OK;
 }
 
 /* Parameters come in pairs, weight and bias. layer: the name that they share */
@@ -290,7 +264,7 @@ static eq_status load_pair(loader *l, const char *layer, eq_param *weight, eq_pa
         return copy_tensor(l, eq_prefix_format("%s.bias", name).text, bias);
     }
     EQ_TRY(copy_tensor(l, eq_prefix_format("%s%s.weight", l->config->prefix, layer).text, weight));
-    return fold_norm(l, norm_name(layer).text, weight, bias);
+    return fold_norm(l, eq_prefix_format("%s%s", l->config->prefix, norm_name(layer).text).text, weight, bias);
 }
 
 static bool ends_with(const char *text, const char *end)

@@ -7,8 +7,7 @@
 #include "base/file_hash.h"
 #include "base/path.h"
 #include "models/classifier_source.h"
-#include "models/clip_model.h"
-#include "text/tokenizer.h"
+#include "models/clip_prompts.h"
 
 typedef struct network {
     eq_clip_model model;
@@ -17,69 +16,25 @@ typedef struct network {
 
 /* --- prompts to vectors --- */
 
-/* CLIP's text tower, ready for one prompt at a time. */
+/* What makes vectors of prompts. */
 typedef struct text_tower {
     eq_context *ctx;
-    eq_tokenizer *tokenizer;
-    eq_program *program;
-    eq_clip_text text;
+    eq_clip_prompts prompts;
     const eq_clip_text_config *config;
-    int32_t *ids;   /* [max_position_embeddings] */
     double *middle; /* [projection_dim] */
 } text_tower;
 
 static void tower_close(text_tower *t)
 {
-    eq_tokenizer_free(t->tokenizer);
-    eq_program_free(t->program);
-    free(t->ids);
+    eq_clip_prompts_close(&t->prompts);
     free(t->middle);
-}
-
-/* The vocabulary lies beside the weights, as transformers has it, or in tokenizer/. */
-static eq_status open_tokenizer(text_tower *t, const char *folder)
-{
-    char *inner = eq_path_join(folder, "tokenizer");
-    if (!inner)
-        return eq_fail_memory(t->ctx, "a path");
-    eq_status status = eq_tokenizer_open(t->ctx, eq_path_is_folder(inner) ? inner : folder, &t->tokenizer);
-    free(inner);
-    EQ_TRY(status);
-    if (eq_tokenizer_max_id(t->tokenizer) >= t->config->vocab_size)
-        return eq_fail(t->ctx, EQ_BAD_INPUT, "%s: the tokenizer has ids up to %d, the text model knows %d tokens",
-                       folder, eq_tokenizer_max_id(t->tokenizer), t->config->vocab_size);
-    return EQ_OK;
 }
 
 static eq_status tower_open(eq_context *ctx, const char *folder, const eq_clip_model *model, text_tower *t)
 {
     *t = (text_tower){.ctx = ctx, .config = &model->text};
-    t->ids = calloc((size_t)t->config->max_position_embeddings, sizeof *t->ids);
     t->middle = calloc((size_t)t->config->projection_dim, sizeof *t->middle);
-    eq_graph *graph = t->ids && t->middle ? eq_graph_new(ctx, EQ_F32) : NULL;
-    if (!graph)
-        return eq_fail_memory(ctx, "a text model");
-    eq_clip_text_build(&(eq_builder){graph, model->text_params}, t->config, 1, t->config->max_position_embeddings,
-                       &t->text);
-    EQ_TRY(eq_program_compile(graph, &(eq_program_options){0}, &t->program));
-    return open_tokenizer(t, folder);
-}
-
-/* Adds the prompt's unit vector to t->middle. */
-static eq_status add_prompt(text_tower *t, const char *prompt)
-{
-    int d = t->config->projection_dim;
-    bool truncated;
-    EQ_TRY(eq_tokenizer_encode(t->ctx, t->tokenizer, prompt, t->config->max_position_embeddings, t->ids, &truncated));
-    eq_clip_text_fill(t->program, &t->text, t->ids, eq_tokenizer_eos(t->tokenizer));
-    EQ_TRY(eq_program_run(t->program));
-    const float *pooled = eq_program_data(t->program, t->text.pooled);
-    double squares = 0;
-    for (int k = 0; k < d; k++)
-        squares += (double)pooled[k] * pooled[k];
-    for (int k = 0; k < d; k++)
-        t->middle[k] += squares > 0 ? pooled[k] / sqrt(squares) : 0;
-    return EQ_OK;
+    return t->middle ? eq_clip_prompts_open(ctx, folder, model, &t->prompts) : eq_fail_memory(ctx, "a text model");
 }
 
 /* vector: [projection_dim] of length `scale` */
@@ -101,7 +56,7 @@ static eq_status add_class(text_tower *t, json_t *prompts, const char *where, fl
         const char *prompt = json_string_value(json_is_array(prompts) ? json_array_get(prompts, i) : prompts);
         if (!prompt)
             return eq_fail(t->ctx, EQ_BAD_INPUT, "%s: a class's prompts are strings", where);
-        EQ_TRY(add_prompt(t, prompt));
+        EQ_TRY(eq_clip_prompts_add(&t->prompts, prompt, t->middle));
     }
     scale_middle(t, scale, vector);
     return count ? EQ_OK : eq_fail(t->ctx, EQ_BAD_INPUT, "%s: a class without a prompt", where);
@@ -165,30 +120,12 @@ static eq_status hash_parts(eq_context *ctx, const char *weights, const char *pr
 
 /* --- opening --- */
 
-static eq_status read_preparation(eq_context *ctx, const char *folder, eq_classifier_source *out)
-{
-    const network *n = out->network;
-    char *path = eq_path_join(folder, "preprocessor_config.json");
-    eq_json json = {0};
-    eq_status status = path ? EQ_OK : eq_fail_memory(ctx, "a path");
-    out->preparation = eq_preparation_clip(n->model.vision.image_size);
-    out->preparation.crop_rounds_down = n->model.transformers;
-    if (path && n->model.transformers && eq_path_exists(path)) {
-        status = eq_json_read(ctx, path, &json);
-        if (status == EQ_OK)
-            status = eq_preparation_read_transformers(ctx, &json, &out->preparation);
-        eq_json_close(&json);
-    }
-    free(path);
-    return status;
-}
-
 static eq_status open_parts(eq_context *ctx, const char *folder, const char *prompts, eq_classifier_source *out)
 {
     network *n = out->network;
     eq_json json;
     EQ_TRY(eq_clip_model_open(ctx, folder, &n->model));
-    EQ_TRY(read_preparation(ctx, folder, out));
+    EQ_TRY(eq_clip_model_preparation(ctx, folder, &n->model, &out->preparation));
     EQ_TRY(eq_json_read(ctx, prompts, &json));
     eq_status status = read_prompts(ctx, folder, &json, out);
     eq_json_close(&json);

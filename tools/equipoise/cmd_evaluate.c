@@ -4,7 +4,7 @@
 #include "eval/evaluation.h"
 
 typedef struct settings {
-    const char *images, *labels, *classifier, *reference, *twin;
+    const char *images, *labels, *classifier, *reference, *inception, *twin, *clip;
     eq_texts attributes, targets, target_files;
 } settings;
 
@@ -48,8 +48,20 @@ static const eq_option options[] = {
      .value = "DIR",
      .member = offsetof(settings, reference),
      .help =
-         "images to compare with in the features of --classifier: Frechet distance and KID, of the whole and of each "
-         "class, precision and recall"},
+         "images to compare with in the features of --inception, or else of --classifier: Frechet distance and KID, of "
+         "the whole and of each class that --classifier tells, precision and recall"},
+    {.name = "inception",
+     .kind = EQ_FILE,
+     .value = "FILE",
+     .member = offsetof(settings, inception),
+     .help = "Inception-v3 as pytorch-fid has it (pt_inception-2015-12-05-6726825d.pth), for the distances that are "
+             "published as FID and KID"},
+    {.name = "clip",
+     .kind = EQ_FOLDER,
+     .value = "DIR",
+     .member = offsetof(settings, clip),
+     .help = "CLIP, in transformers' or OpenAI's layout with its vocabulary, to score how well images show the prompts "
+             "that their manifest.jsonl has for them"},
     {.name = "twin",
      .kind = EQ_FOLDER,
      .value = "DIR",
@@ -102,8 +114,10 @@ static eq_status run(const eq_invocation *call)
     const settings *s = call->settings;
     if (!s->labels == !s->classifier)
         return eq_fail(call->ctx, EQ_BAD_USAGE, "give --labels or --classifier%s", s->labels ? ", not both" : "");
-    if (s->reference && !s->classifier)
-        return eq_fail(call->ctx, EQ_BAD_USAGE, "--reference needs the features of a --classifier");
+    if (s->reference && !s->classifier && !s->inception)
+        return eq_fail(call->ctx, EQ_BAD_USAGE, "--reference needs the features of a --classifier or of --inception");
+    if (s->inception && !s->reference)
+        return eq_fail(call->ctx, EQ_BAD_USAGE, "--inception compares with a --reference, which is missing");
     labelling l = {.progress = call->progress};
     eq_evaluation evaluation;
     eq_status status = eq_evaluate_folder(call->ctx,
@@ -111,7 +125,9 @@ static eq_status run(const eq_invocation *call)
                                                                  .labels = s->labels,
                                                                  .classifier = s->classifier,
                                                                  .reference = s->reference,
+                                                                 .inception = s->inception,
                                                                  .twin = s->twin,
+                                                                 .clip = s->clip,
                                                                  .attributes = s->attributes.item,
                                                                  .attribute_count = s->attributes.count,
                                                                  .targets = s->targets.item,
