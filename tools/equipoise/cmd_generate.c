@@ -511,9 +511,9 @@ static eq_status print_result(const generate_run *r)
     }
     if (r->result.verification.done)
         print_verification(r);
+    print_memory(g);
     printf("%" PRId64 " images in %s: %.1f s, of which guidance %.2f s, %.0f U-Net passes\n", g->count, r->s->out,
            g->seconds, g->guidance_seconds, g->unet_passes);
-    print_memory(g);
     return EQ_OK;
 }
 
