@@ -44,7 +44,8 @@ typedef struct eq_generate_options {
     const char *spacing; /* of the timesteps: "leading", "trailing", "linspace", "paper" [the model's] */
     double eta;          /* of DDIM, above 0 to 1 [1, the published value; 0 in preset sd] */
     int deterministic;   /* 1: DDIM without noise (eta 0); changes of h then weigh less */
-    const char *method;  /* "none", "distribution", "sample", "assign" ["distribution"; "none" without targets] */
+    const char *method;  /* "none", "distribution", "sample", "assign"; for models with a text encoder "prompt-quota",
+                            "fair-diffusion" ["distribution"; "none" without targets] */
     const char *loss;    /* "chi2", "kl", "l2" ["chi2"] */
     const char *preset;  /* "p2" or "sd": the published settings; what is set here overrides them */
     double strength;     /* of guidance, multiplied by what calibration stored with each predictor [2 to 8, by the
@@ -61,9 +62,15 @@ typedef struct eq_generate_options {
     const char *const *prompts;   /* [prompt_count] at least one. Images of different prompts share no P */
     const int64_t *prompt_images; /* [prompt_count] images of each, in this order [all, of the one prompt] */
     int prompt_count;
-    const char *negative_prompt; /* what not to show [nothing] */
-    double cfg;                  /* scale of classifier-free guidance; 1: none [7.5] */
-    const char *tokenizer;       /* folder of the tokenizer [the model folder's own] */
+    const char *negative_prompt;    /* what not to show [nothing] */
+    double cfg;                     /* scale of classifier-free guidance; 1: none [7.5] */
+    const char *tokenizer;          /* folder of the tokenizer [the model folder's own] */
+    const char *const *class_words; /* [class_word_count] "gender=female:woman,male:man": what classes are called in
+                                       prompts [their names]; for the methods prompt-quota, which puts the words in the
+                                       place of "{}" or behind the last "a" or "an", and fair-diffusion */
+    int class_word_count;
+    double edit_threshold; /* fair-diffusion: the share of numbers that are left alone, below 1; negative: 0 [0.95] */
+    double edit_momentum, edit_momentum_decay; /* negative: 0 [0.5, 0.6] */
     /* Models with class embeddings: */
     int class_label; /* class of all images, from 0 */
     eq_generate_progress progress;

@@ -40,7 +40,8 @@ typedef struct eq_target {
  * ignored; probabilities are decimal numbers or fractions ("1/3"). Names with '=' or ',' in them can be given in a file
  * only (see eq_targets_read).
  *
- * known: [known_count] the attributes there are. Probabilities must add up to 1 within 0.001 and are then normalised;
+ * known: [known_count] the attributes there are; NULL: those that the text names, with the classes it names, in its
+ * order. Probabilities must add up to 1 within 0.001 and are then normalised;
  * classes left out get 0, which is accepted only where the others already add up to 1.
  * EQ_BAD_USAGE: malformed text; an unknown, repeated or missing attribute or class; a probability that is negative or
  * not a number; a wrong sum. The message says which, and what there is. */

@@ -11,22 +11,28 @@ typedef struct buffers {
     float *prediction; /* [rows, output count]; of which [n, output count] after classifier-free guidance */
     float *noise;      /* [n, count] */
     float *h;          /* [rows, h count]; NULL without a hook */
+    float *scratch;    /* [n, pixels] of semantic guidance; else NULL */
 } buffers;
+
+static size_t pixel_count(const eq_sampling *s)
+{
+    return (size_t)s->height * (size_t)s->width;
+}
 
 static size_t image_count(const eq_sampling *s)
 {
-    return (size_t)s->height * (size_t)s->width * (size_t)s->channels;
+    return pixel_count(s) * (size_t)s->channels;
 }
 
 /* Of the network's batch. */
 static size_t row_count(const eq_sampling *s)
 {
-    return (size_t)s->n * (s->cfg != 0 ? 2 : 1);
+    return (size_t)s->n * (s->cfg != 0 ? 2 + (size_t)s->semantic.count : 1);
 }
 
 static size_t output_count(const eq_sampling *s)
 {
-    return (size_t)s->height * (size_t)s->width * (size_t)s->output_channels;
+    return pixel_count(s) * (size_t)s->output_channels;
 }
 
 static int64_t image_index(const eq_sampling *s, int64_t i)
@@ -47,6 +53,7 @@ static void free_buffers(buffers *b)
     eq_buffer_free(b->prediction);
     eq_buffer_free(b->noise);
     eq_buffer_free(b->h);
+    eq_buffer_free(b->scratch);
 }
 
 static eq_status allocate_buffers(eq_context *ctx, const eq_sampling *s, buffers *b)
@@ -60,6 +67,10 @@ static eq_status allocate_buffers(eq_context *ctx, const eq_sampling *s, buffers
     if (s->hook.apply) {
         b->h = eq_buffer_new(rows * (size_t)eq_denoiser_h_count(s->denoiser) * sizeof(float));
         complete = complete && b->h;
+    }
+    if (s->semantic.count > 0) {
+        b->scratch = eq_buffer_new((size_t)s->n * pixel_count(s) * sizeof(float));
+        complete = complete && b->scratch;
     }
     if (complete)
         return EQ_OK;
@@ -92,6 +103,27 @@ static eq_status run_network(const eq_sampling *s, int i, const float *input, bu
     return eq_denoiser_decode(s->denoiser, input, timestep, b->h, b->prediction);
 }
 
+/* gamma of all images, in the rows of the first edit prompt. */
+static void gather_edits(const eq_sampling *s, float *nu, buffers *b)
+{
+    size_t count = output_count(s), total = (size_t)s->n * count;
+#pragma omp parallel for schedule(static)
+    for (int64_t k = 0; k < s->n; k++) {
+        size_t at = (size_t)k * count;
+        eq_semantic_gamma(&s->semantic, pixel_count(s), (size_t)s->output_channels, b->prediction + at,
+                          b->prediction + 2 * total + at, total, nu + at, b->scratch + (size_t)k * pixel_count(s));
+    }
+}
+
+static void add_edits(const eq_sampling *s, buffers *b)
+{
+    size_t total = (size_t)s->n * output_count(s);
+    const float *gamma = b->prediction + 2 * total;
+#pragma omp parallel for simd schedule(static)
+    for (size_t k = 0; k < total; k++)
+        b->prediction[k] += gamma[k];
+}
+
 /* Both halves of the prediction to one, in the first. */
 static void combine_halves(const eq_sampling *s, buffers *b)
 {
@@ -103,21 +135,31 @@ static void combine_halves(const eq_sampling *s, buffers *b)
         b->prediction[k] += scale * (conditional[k] - b->prediction[k]);
 }
 
-static eq_status predict(const eq_sampling *s, int i, const float *x, buffers *b)
+static size_t sampler_history_count(const eq_sampling *s)
 {
+    return (size_t)s->n * (size_t)s->plan->sampler->history * image_count(s);
+}
+
+static eq_status predict(const eq_sampling *s, int i, eq_sampling_state *state, buffers *b)
+{
+    const float *x = state->x;
     float scale = (float)s->plan->call[i].input_scale;
     size_t total = (size_t)s->n * image_count(s);
     const float *input = x;
     if (scale != 1.0f || s->cfg != 0) {
         for (size_t k = 0; k < total; k++)
             b->input[k] = x[k] * scale;
-        if (s->cfg != 0)
-            memcpy(b->input + total, b->input, total * sizeof(float));
+        for (size_t row = (size_t)s->n; row < row_count(s); row += (size_t)s->n)
+            memcpy(b->input + row * image_count(s), b->input, total * sizeof(float));
         input = b->input;
     }
     EQ_TRY(run_network(s, i, input, b));
+    if (s->semantic.count > 0)
+        gather_edits(s, state->history + sampler_history_count(s), b);
     if (s->cfg != 0)
         combine_halves(s, b);
+    if (eq_semantic_active(&s->semantic, s->plan->call[i].step))
+        add_edits(s, b);
     return EQ_OK;
 }
 
@@ -150,7 +192,7 @@ static eq_status run_calls(eq_context *ctx, const eq_sampling *s, eq_sampling_st
         int i = state->next_call;
         if (s->boundary)
             EQ_TRY(s->boundary(s->boundary_user, state));
-        EQ_TRY(predict(s, i, state->x, b));
+        EQ_TRY(predict(s, i, state, b));
         step_images(s, i, state, b);
         if (!all_finite(state->x, (size_t)s->n * image_count(s)))
             return eq_fail(
@@ -167,7 +209,7 @@ static eq_status run_calls(eq_context *ctx, const eq_sampling *s, eq_sampling_st
 
 size_t eq_sampling_history_count(const eq_sampling *s)
 {
-    return (size_t)s->n * (size_t)s->plan->sampler->history * image_count(s);
+    return sampler_history_count(s) + (s->semantic.count > 0 ? (size_t)s->n * output_count(s) : 0);
 }
 
 void eq_sampling_start(const eq_sampling *s, eq_sampling_state *state)

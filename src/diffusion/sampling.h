@@ -4,6 +4,7 @@
 
 #include "diffusion/denoiser.h"
 #include "diffusion/sampler.h"
+#include "diffusion/semantic.h"
 
 /* What guidance plugs in. `user` is passed through. A step that takes several calls of the network asks at each: h is
  * changed at all of them alike, with that call's timestep (for Heun's second call, that of the level the step ends at).
@@ -27,16 +28,19 @@ typedef void (*eq_step_fn)(void *user, int steps_done, int steps);
 typedef struct eq_sampling_state {
     int next_call;  /* of the plan's */
     float *x;       /* [n, height, width, channels] */
-    float *history; /* [n, sampler->history, height, width, channels] */
+    float *history; /* [n, sampler->history, height, width, channels], then the momentum of semantic guidance, where
+                       there is any, [n, height, width, output channels] */
 } eq_sampling_state;
 
 /* Called before each call of the network, with the state up to date; a failure ends the sampling. */
 typedef eq_status (*eq_boundary_fn)(void *user, const eq_sampling_state *state);
 
 typedef struct eq_sampling {
-    eq_denoiser *denoiser; /* of n images; of 2n with classifier-free guidance, the unconditional first */
+    eq_denoiser *denoiser; /* of n images; of 2n with classifier-free guidance, the unconditional first, and of n more
+                              for each edit prompt of semantic guidance */
     double
         cfg; /* scale of classifier-free guidance (Ho & Salimans 2022): out = uncond + cfg (cond - uncond); 0: none */
+    eq_semantic semantic; /* count above 0 needs a cfg */
     const eq_plan *plan;
     int64_t n;
     int height, width, channels;

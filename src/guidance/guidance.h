@@ -11,6 +11,13 @@ enum { EQ_MAX_ADPS = 8, EQ_MAX_VIEWS = EQ_MAX_ADPS + EQ_GUIDE_ATTRIBUTES };
 
 typedef struct eq_guidance eq_guidance;
 
+/* What a method does to prompts, for models with a text encoder. */
+typedef enum eq_text_rule {
+    EQ_TEXT_NONE,
+    EQ_TEXT_WORDS, /* puts words for an image's classes into its prompt */
+    EQ_TEXT_EDIT,  /* guides by edit prompts of such words */
+} eq_text_rule;
+
 /* A guidance method: one file, one row of the table in guidance.c. */
 typedef struct eq_method {
     const char *name;
@@ -27,10 +34,12 @@ typedef struct eq_method {
     bool needs_directions; /* adds class directions, which the predictors must have */
     bool rejects; /* does not guide: images of the wrong class make room for others until the quota holds; the caller's
                      business, who has the classifier */
+    eq_text_rule text; /* other than none: images are given cells by quota before the first step */
 } eq_method;
 
 extern const eq_method eq_method_none, eq_method_distribution, eq_method_sample, eq_method_assign,
     eq_method_latent_edit, eq_method_universal, eq_method_rejection;
+extern const eq_method eq_method_prompt_quota, eq_method_fair_diffusion;
 
 /* NULL when there is none. */
 const eq_method *eq_method_find(const char *name);

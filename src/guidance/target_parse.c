@@ -220,8 +220,25 @@ static eq_status parse_items(draft *d, char *text)
     return EQ_OK;
 }
 
+/* text: after the '=' */
+static eq_status name_classes(eq_context *ctx, const char *text, eq_attribute *attributes, int count)
+{
+    for (const char *item = text; item; item = strchr(item, ',') ? strchr(item, ',') + 1 : NULL) {
+        size_t length = strcspn(item, ",");
+        const char *colon = memrchr(item, ':', length);
+        char *cell = strndup(item, colon ? (size_t)(colon - item) : length);
+        eq_status status =
+            cell ? eq_attributes_add_cell(ctx, cell, attributes, count) : eq_fail_memory(ctx, "a target's text");
+        free(cell);
+        EQ_TRY(status);
+    }
+    return EQ_OK;
+}
+
 eq_status eq_target_parse(eq_context *ctx, const char *text, const eq_attribute *known, int known_count, eq_target *out)
 {
+    eq_attribute named[EQ_TARGET_ATTRIBUTES];
+    int named_count = 0;
     char where[200];
     snprintf(where, sizeof(where), "target '%.150s'", text);
     draft d = {.ctx = ctx, .fault = EQ_BAD_USAGE, .where = where};
@@ -235,12 +252,19 @@ eq_status eq_target_parse(eq_context *ctx, const char *text, const eq_attribute 
         goto done;
     }
     *equals = '\0';
+    if (!known) {
+        EQ_TRY_GOTO(status, eq_attributes_named(ctx, copy, named, &named_count), done);
+        EQ_TRY_GOTO(status, name_classes(ctx, equals + 1, named, named_count), done);
+        known = named;
+        known_count = named_count;
+    }
     EQ_TRY_GOTO(status, begin(&d, copy, known, known_count), done);
     EQ_TRY_GOTO(status, parse_items(&d, equals + 1), done);
     EQ_TRY_GOTO(status, finish(&d), done);
     *out = d.target;
     d.target = (eq_target){0};
 done:
+    eq_attributes_clear(named, named_count);
     draft_free(&d);
     free(copy);
     return status;
@@ -289,6 +313,10 @@ static eq_status read_entry(eq_context *ctx, eq_targets *targets, const char *pa
     char where[400];
     snprintf(where, sizeof(where), "%.200s: target '%.150s'", path, key);
     draft d = {.ctx = ctx, .fault = EQ_BAD_INPUT, .where = where};
+    eq_attribute named[EQ_TARGET_ATTRIBUTES];
+    int named_count = 0;
+    const char *cell;
+    json_t *p;
     char *names = strdup(key);
     if (names == NULL)
         return eq_fail_memory(ctx, "a target's text");
@@ -297,9 +325,14 @@ static eq_status read_entry(eq_context *ctx, eq_targets *targets, const char *pa
         status = eq_fail(ctx, EQ_BAD_INPUT, "%s should be an object {\"CLASS\": PROBABILITY, ...}", where);
         goto done;
     }
+    if (!known) {
+        EQ_TRY_GOTO(status, eq_attributes_named(ctx, key, named, &named_count), done);
+        json_object_foreach(value, cell, p)
+            EQ_TRY_GOTO(status, eq_attributes_add_cell(ctx, cell, named, named_count), done);
+        known = named;
+        known_count = named_count;
+    }
     EQ_TRY_GOTO(status, begin(&d, names, known, known_count), done);
-    const char *cell;
-    json_t *p;
     json_object_foreach(value, cell, p)
     {
         if (!json_is_number(p)) {
@@ -312,6 +345,7 @@ static eq_status read_entry(eq_context *ctx, eq_targets *targets, const char *pa
     status = append_target(ctx, targets, &d.target, EQ_BAD_INPUT, where);
     d.target = (eq_target){0};
 done:
+    eq_attributes_clear(named, named_count);
     draft_free(&d);
     free(names);
     return status;

@@ -131,11 +131,14 @@ static eq_status write_image(eq_context *ctx, const char *folder, const eq_gener
 }
 
 /* NULL: the model takes none. */
-static const char *prompt_of(const eq_run_settings *s, int64_t index)
+static const char *prompt_of(const eq_run_record *r, int64_t i)
 {
+    const eq_run_settings *s = r->settings;
+    const eq_generation *g = r->generation;
     if (s->prompts.count == 0)
         return NULL;
-    return s->options->prompts[eq_prompts_of(&s->prompts, index - s->options->first_index)];
+    return s->prompts.wording.texts[eq_prompts_text_of(&s->prompts, g->indices[i] - s->options->first_index, r->targets,
+                                                       g->cells + i, g->count)];
 }
 
 static eq_status append_entry(eq_context *ctx, eq_manifest_writer *writer, const eq_run_record *r, int64_t i)
@@ -164,7 +167,7 @@ static eq_status append_entry(eq_context *ctx, eq_manifest_writer *writer, const
                                                    .index = g->indices[i],
                                                    .batch = g->batches[i],
                                                    .guided = g->moved[i],
-                                                   .prompt = prompt_of(r->settings, g->indices[i]),
+                                                   .prompt = prompt_of(r, i),
                                                    .replacement = g->replaces[i] >= 0,
                                                    .replaces = g->replaces[i],
                                                    .target_count = g->target_count,

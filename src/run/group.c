@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "diffusion/latent.h"
+#include "guidance/quota.h"
 #include "guidance/state.h"
 #include "io/image.h"
 
@@ -53,7 +54,7 @@ static eq_status boundary(void *user, const eq_sampling_state *state)
 
 static int64_t row_count(const eq_group *group)
 {
-    return group->n * (group->settings->cfg != 0 ? 2 : 1);
+    return group->n * (group->settings->cfg != 0 ? 2 + group->settings->semantic.count : 1);
 }
 
 static eq_sampling sampling_of(eq_group *group)
@@ -61,6 +62,7 @@ static eq_sampling sampling_of(eq_group *group)
     const eq_unet_config *unet = &group->pipeline->model.unet;
     return (eq_sampling){.denoiser = group->denoiser,
                          .cfg = group->settings->cfg,
+                         .semantic = group->settings->semantic,
                          .plan = &group->settings->plan,
                          .n = group->n,
                          .height = unet->sample_size,
@@ -89,14 +91,45 @@ static size_t held_bytes(const eq_group *group)
     const eq_unet_config *unet = &model->unet;
     size_t pixels = (size_t)unet->sample_size * (size_t)unet->sample_size;
     size_t in = (size_t)unet->in_channels, out = (size_t)unet->out_channels;
-    size_t history = (size_t)group->settings->plan.sampler->history;
+    /* where there is a momentum, it is no larger than one */
+    size_t history = (size_t)group->settings->plan.sampler->history + (group->settings->semantic.count > 0);
     /* x, its scaled copy, noise and history; the prediction; h */
     size_t image = (pixels * (in * (3 + history) + out) + (size_t)eq_shape_count(&model->h_shape)) * sizeof(float);
     return (size_t)row_count(group) * image + (size_t)(group->settings->options->count + group->n) * image_bytes(group);
 }
 
-/* The unconditional rows, where there are any, come first. */
-static eq_status open_condition(eq_group *group)
+/* Text methods give out cells before anything is sampled. */
+static eq_status deal_cells(eq_group *group, const eq_targets *targets)
+{
+    eq_guidance *g = group->guidance;
+    if (g->options.method->text == EQ_TEXT_NONE)
+        return EQ_OK;
+    for (int t = 0; t < targets->count; t++)
+        EQ_TRY(eq_quota_deal(group->pipeline->ctx, &targets->items[t], t, g->options.seed, g->n, g->cell + t * g->n));
+    for (int64_t i = 0; i < g->n; i++)
+        g->moved[i] = true;
+    return EQ_OK;
+}
+
+/* The unconditional rows, where there are any, come first, those of edit prompts last. */
+static void tell_prompts(eq_group *group, const eq_targets *targets)
+{
+    const eq_run_settings *s = group->settings;
+    const eq_prompts *p = &s->prompts;
+    int *conditional = group->prompt_of + (s->cfg != 0 ? group->n : 0);
+    for (int64_t i = 0; i < group->n && p->count > 0; i++) {
+        const int *cells = group->guidance->cell + i;
+        int edits[EQ_SEMANTIC_PROMPTS];
+        conditional[i] =
+            1 + eq_prompts_text_of(p, group->first_index - s->options->first_index, targets, cells, group->n);
+        if (s->semantic.count > 0)
+            eq_wording_edits(targets, cells, group->n, edits, NULL);
+        for (int e = 0; e < s->semantic.count; e++)
+            conditional[(e + 1) * group->n + i] = 1 + p->wording.prompts * p->wording.variants + edits[e];
+    }
+}
+
+static eq_status open_condition(eq_group *group, const eq_targets *targets)
 {
     const eq_run_settings *s = group->settings;
     float side = (float)eq_model_image_size(&group->pipeline->model);
@@ -106,9 +139,7 @@ static eq_status open_condition(eq_group *group)
         group->class_labels = malloc((size_t)rows * sizeof *group->class_labels);
     if (!group->prompt_of || (s->options->class_label > 0 && !group->class_labels))
         return eq_fail_memory(group->pipeline->ctx, "a group of images");
-    int prompt = eq_prompts_of(&s->prompts, group->first_index - s->options->first_index);
-    for (int64_t i = rows - group->n; i < rows && s->prompts.count > 0; i++)
-        group->prompt_of[i] = 1 + prompt;
+    tell_prompts(group, targets);
     for (int64_t i = 0; i < rows && group->class_labels; i++)
         group->class_labels[i] = s->options->class_label;
     group->condition = (eq_condition){.context = s->prompts.context,
@@ -129,9 +160,10 @@ static eq_status open_group(eq_group *group, const eq_targets *targets)
         adps[a] = &pipeline->adps[a];
     bool both = s->guidance.rule == EQ_STRENGTH_SD && s->guidance.method == &eq_method_distribution;
     group->guided = both ? row_count(group) : group->n;
-    EQ_TRY(open_condition(group));
     EQ_TRY(eq_guidance_new(pipeline->ctx, &s->guidance, adps, pipeline->adp_count, targets, group->guided,
                            s->plan.steps, &group->guidance));
+    EQ_TRY(deal_cells(group, targets));
+    EQ_TRY(open_condition(group, targets));
     eq_denoiser_options options = {.count = row_count(group),
                                    .condition = &group->condition,
                                    .micro_batch = s->options->micro_batch,

@@ -95,6 +95,7 @@ void eq_pipeline_close(eq_pipeline *pipeline)
         free(pipeline->adp_paths[i]);
     }
     eq_networks_clear(&pipeline->networks);
+    eq_encoded_release(pipeline->encoded);
     eq_model_close(&pipeline->model);
     free(pipeline);
 }

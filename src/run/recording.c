@@ -36,7 +36,8 @@ static eq_status open_prompts(eq_recording *r, bool from_images)
     }
     if (from_images && prompted)
         options.cfg = 1;
-    return eq_run_prompts(r->pipeline, &options, &r->prompts, &r->cfg);
+    const eq_targets nothing = {0};
+    return eq_run_prompts(r->pipeline, &options, EQ_TEXT_NONE, &nothing, &r->prompts, &r->cfg);
 }
 
 static eq_status open_condition(eq_recording *r)

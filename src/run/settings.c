@@ -9,6 +9,9 @@ enum { DEFAULT_STEPS = 50, P2_GROUP = 100 };
 
 static const double default_cfg = 7.5;
 
+/* Of fair-diffusion, as published: 5 of 50 steps pass first, and 95% of numbers are left alone. */
+static const double warm_up = 0.1, default_threshold = 0.95, default_momentum = 0.5, default_decay = 0.6;
+
 /* What a preset stands for (the published settings of the two systems in Parihar et al. 2024). */
 typedef struct preset {
     const char *name, *loss, *spacing;
@@ -63,14 +66,15 @@ static eq_status resolve_guidance(eq_context *ctx, const preset *p, const eq_gen
                                  .strength = o->strength,
                                  .temperature = o->temperature,
                                  .seed = o->seed,
-                                 .first_step = o->guide_first ? o->guide_first - 1
-                                               : p            ? p->first_step
-                                                              : 0,
                                  .last_step = o->guide_last ? o->guide_last - 1 : steps - 1,
                                  .loss = eq_loss_find(loss)};
     EQ_TRY(eq_run_method(ctx, o, targets, &out->method));
     if (out->method->own_rule)
         out->rule = EQ_STRENGTH_NORMALISED;
+    out->first_step = o->guide_first                      ? o->guide_first - 1
+                      : out->method->text == EQ_TEXT_EDIT ? (int)(steps * warm_up)
+                      : p                                 ? p->first_step
+                                                          : 0;
     if (!out->loss)
         return eq_fail(ctx, EQ_BAD_USAGE, "no loss \"%s\"; there are chi2, kl and l2", loss);
     if (o->strength < 0 || !isfinite(o->strength))
@@ -81,7 +85,8 @@ static eq_status resolve_guidance(eq_context *ctx, const preset *p, const eq_gen
     if (out->first_step < 0 || out->last_step < out->first_step || out->last_step >= steps)
         return eq_fail(ctx, EQ_BAD_USAGE, "the guided steps must be a range within 1..%d, not %d..%d", steps,
                        out->first_step + 1, out->last_step + 1);
-    if ((out->method->step || out->method->rejects) && targets->count == 0)
+    bool wants = out->method->step || out->method->rejects || out->method->text != EQ_TEXT_NONE;
+    if (wants && targets->count == 0)
         return eq_fail(ctx, EQ_BAD_USAGE, "method %s needs a target, such as gender=female:0.5,male:0.5",
                        out->method->name);
     /* At the very first steps predictions say too little to deal out classes by. */
@@ -136,17 +141,62 @@ eq_status eq_run_plan(eq_pipeline *pipeline, const eq_generate_options *options,
     return resolve_plan(pipeline, p, options, out);
 }
 
-eq_status eq_run_prompts(eq_pipeline *pipeline, const eq_generate_options *o, eq_prompts *prompts, double *cfg)
+eq_status eq_run_prompts(eq_pipeline *pipeline, const eq_generate_options *o, eq_text_rule rule,
+                         const eq_targets *targets, eq_prompts *prompts, double *cfg)
 {
     if (o->cfg < 0 || !isfinite(o->cfg))
         return eq_fail(pipeline->ctx, EQ_BAD_USAGE,
                        "the scale of classifier-free guidance must be 1 (none) or more, not %g", o->cfg);
     if (o->cfg > 0 && !eq_model_prompted(&pipeline->model))
         return eq_fail(pipeline->ctx, EQ_BAD_USAGE, "%s takes no prompt, and so no --cfg", pipeline->model.folder);
-    EQ_TRY(eq_prompts_encode(pipeline, o, prompts));
+    EQ_TRY(eq_prompts_encode(pipeline, o, rule, targets, prompts));
     double scale = o->cfg > 0 ? o->cfg : default_cfg;
     *cfg = prompts->count > 0 && scale != 1 ? scale : 0;
     return EQ_OK;
+}
+
+/* Where 0 stands for the default, less stands for 0. */
+static double setting(double given, double standard)
+{
+    return given > 0 ? given : given < 0 ? 0 : standard;
+}
+
+static eq_status resolve_semantic(eq_context *ctx, const eq_generate_options *o, const eq_targets *targets,
+                                  const eq_guidance_options *g, eq_semantic *out)
+{
+    *out = (eq_semantic){.scale = o->strength > 0 ? o->strength : g->method->default_strength,
+                         .threshold = setting(o->edit_threshold, default_threshold),
+                         .momentum = setting(o->edit_momentum, default_momentum),
+                         .decay = setting(o->edit_momentum_decay, default_decay),
+                         .first_step = g->first_step,
+                         .last_step = g->last_step};
+    if (!(out->threshold < 1) || !(out->decay < 1) || !isfinite(out->momentum))
+        return eq_fail(ctx, EQ_BAD_USAGE,
+                       "the threshold and the decay of fair-diffusion must be below 1, its momentum finite, not %g, %g "
+                       "and %g",
+                       out->threshold, out->decay, out->momentum);
+    out->count = eq_wording_edits(targets, NULL, 0, NULL, out->sign);
+    return EQ_OK;
+}
+
+/* What text methods need besides what the wording checks. */
+static eq_status resolve_text(eq_pipeline *pipeline, const eq_targets *targets, eq_run_settings *s)
+{
+    const eq_method *method = s->guidance.method;
+    if (method->text == EQ_TEXT_NONE)
+        return EQ_OK;
+    if (!eq_model_prompted(&pipeline->model))
+        return eq_fail(pipeline->ctx, EQ_BAD_USAGE, "method %s works on prompts, and %s takes none", method->name,
+                       pipeline->model.folder);
+    if (targets->count > EQ_MAX_ADPS)
+        return eq_fail(pipeline->ctx, EQ_BAD_USAGE, "method %s takes at most %d targets, not %d", method->name,
+                       EQ_MAX_ADPS, targets->count);
+    if (method->text != EQ_TEXT_EDIT)
+        return EQ_OK;
+    if (s->cfg == 0)
+        return eq_fail(pipeline->ctx, EQ_BAD_USAGE,
+                       "method %s adds to classifier-free guidance; give it a --cfg above 1", method->name);
+    return resolve_semantic(pipeline->ctx, s->options, targets, &s->guidance, &s->semantic);
 }
 
 eq_status eq_run_settings_resolve(eq_pipeline *pipeline, const eq_generate_options *o, const eq_targets *targets,
@@ -165,7 +215,9 @@ eq_status eq_run_settings_resolve(eq_pipeline *pipeline, const eq_generate_optio
     EQ_TRY(resolve_plan(pipeline, p, o, &out->plan));
     eq_status status = resolve_guidance(ctx, p, o, targets, out->plan.steps, &out->guidance);
     if (status == EQ_OK)
-        status = eq_run_prompts(pipeline, o, &out->prompts, &out->cfg);
+        status = eq_run_prompts(pipeline, o, out->guidance.method->text, targets, &out->prompts, &out->cfg);
+    if (status == EQ_OK)
+        status = resolve_text(pipeline, targets, out);
     if (status != EQ_OK) {
         eq_run_settings_free(out);
         return status;
@@ -190,6 +242,28 @@ int64_t eq_run_settings_group(const eq_run_settings *s, int64_t first)
     return end - first < s->group ? end - first : s->group;
 }
 
+static void format_steps(const eq_guidance_options *g, char steps[64])
+{
+    snprintf(steps, 64, "%d..%d", g->first_step + 1, g->last_step + 1);
+}
+
+static void add_text_settings(const eq_run_settings *s, json_t *root)
+{
+    json_t *words = json_array();
+    for (int i = 0; i < s->options->class_word_count; i++)
+        json_array_append_new(words, json_string(s->options->class_words[i]));
+    json_object_set_new(root, "class_words", words);
+    if (s->guidance.method->text != EQ_TEXT_EDIT)
+        return;
+    char steps[64];
+    format_steps(&s->guidance, steps);
+    json_object_set_new(root, "strength", json_real(s->semantic.scale));
+    json_object_set_new(root, "edit_threshold", json_real(s->semantic.threshold));
+    json_object_set_new(root, "edit_momentum", json_real(s->semantic.momentum));
+    json_object_set_new(root, "edit_momentum_decay", json_real(s->semantic.decay));
+    json_object_set_new(root, "guide_steps", json_string(steps));
+}
+
 json_t *eq_run_settings_json(const eq_run_settings *s)
 {
     const eq_generate_options *o = s->options;
@@ -210,10 +284,12 @@ json_t *eq_run_settings_json(const eq_run_settings *s)
                             o->negative_prompt ? json_string(o->negative_prompt) : json_null());
         json_object_set_new(root, "cfg", json_real(s->cfg > 0 ? s->cfg : 1));
     }
+    if (root && g->method->text != EQ_TEXT_NONE)
+        add_text_settings(s, root);
     if (!root || !guided)
         return root;
     char steps[64];
-    snprintf(steps, sizeof steps, "%d..%d", g->first_step + 1, g->last_step + 1);
+    format_steps(g, steps);
     json_object_set_new(root, "loss", json_string(g->loss->name));
     json_object_set_new(root, "strength", json_real(g->strength));
     json_object_set_new(root, "temperature", json_real(g->temperature));

@@ -5,6 +5,7 @@
 #include <jansson.h>
 
 #include "diffusion/sampler.h"
+#include "diffusion/semantic.h"
 #include "run/prompts.h"
 
 typedef struct eq_run_settings {
@@ -15,13 +16,15 @@ typedef struct eq_run_settings {
     int64_t group; /* images that share one P, at most: see eq_run_settings_group */
     double cfg;    /* scale of classifier-free guidance; 0: none */
     eq_prompts prompts;
+    eq_semantic semantic; /* of fair-diffusion */
 } eq_run_settings;
 
 /* The sampling alone: steps, sampler, spacing and eta. Freed with eq_plan_free. */
 eq_status eq_run_plan(eq_pipeline *pipeline, const eq_generate_options *options, eq_plan *out);
 
 /* The prompts alone, and the scale of classifier-free guidance, 0 for none. Freed with eq_prompts_free. */
-eq_status eq_run_prompts(eq_pipeline *pipeline, const eq_generate_options *options, eq_prompts *prompts, double *cfg);
+eq_status eq_run_prompts(eq_pipeline *pipeline, const eq_generate_options *options, eq_text_rule rule,
+                         const eq_targets *targets, eq_prompts *prompts, double *cfg);
 
 /* The method of a run: the one that the options name, else distribution, or none without a target. EQ_BAD_USAGE: there
  * is none of that name. */

@@ -296,6 +296,33 @@ static void files(void **state)
     eq_targets_free(&list);
 }
 
+static void classes_as_the_text_names_them(void **state)
+{
+    eq_targets targets = {0};
+    const char *json = "{\"hair\": {\"long/loose\": 0.5, \"short\": 0.5}}";
+    assert_int_equal(eq_targets_add(ctx, &targets, "sex * age = w/old : 0.2, m/young:0.3,w/young:0.5", NULL, 0), EQ_OK);
+    assert_int_equal(eq_targets_parse(ctx, &targets, json, strlen(json), "hair.json", NULL, 0), EQ_OK);
+    const eq_target *joint = &targets.items[0], *hair = &targets.items[1];
+    assert_int_equal(joint->attribute_count, 2);
+    assert_string_equal(joint->attributes[0].name, "sex");
+    assert_string_equal(joint->attributes[0].class_names[1], "m");
+    assert_string_equal(joint->attributes[1].class_names[0], "old");
+    assert_int_equal(joint->cells, 4);
+    static const double expected[] = {0.2, 0.5, 0, 0.3};
+    for (int cell = 0; cell < 4; cell++)
+        assert_true(fabs(joint->p[cell] - expected[cell]) < 1e-12);
+    assert_int_equal(hair->attributes[0].classes, 2);
+    assert_string_equal(hair->attributes[0].class_names[0], "long/loose");
+    eq_targets_free(&targets);
+    static const char *const wrong[] = {"sex=", "sex=w", "sex=w:0.4,m:0.4", "sex*age=w:1", "=w:1", "sex*sex=a/b:1"};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        eq_status status = eq_targets_add(ctx, &targets, wrong[i], NULL, 0);
+        if (status != EQ_BAD_USAGE)
+            fail_msg("%s: not refused (%d)", wrong[i], (int)status);
+    }
+    eq_targets_free(&targets);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -310,6 +337,7 @@ int main(void)
         cmocka_unit_test(quotas_stay_within_one_of_the_share),
         cmocka_unit_test(alignment_goes_by_name),
         cmocka_unit_test(an_attribute_has_one_target),
+        cmocka_unit_test(classes_as_the_text_names_them),
         cmocka_unit_test(files),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -28,11 +28,13 @@ typedef struct settings {
     eq_range guide_steps;
     int64_t coupled, micro_batch, memory;
     const char *prompt, *prompt_file, *negative, *tokenizer;
-    double cfg;
+    eq_texts class_words;
+    double cfg, edit_threshold, edit_momentum, edit_momentum_decay;
     int64_t class_label;
 } settings;
 
-static const char *const methods[] = {"none", "distribution", "sample", "assign", "latent-edit", NULL};
+static const char *const methods[] = {"none",        "distribution", "sample",         "assign",
+                                      "latent-edit", "prompt-quota", "fair-diffusion", NULL};
 static const char *const losses[] = {"chi2", "kl", "l2", NULL};
 static const char *const samplers[] = {"ddim", "ddpm",        "pndm",  "euler", "euler-ancestral",
                                        "heun", "dpmsolver++", "model", NULL};
@@ -131,6 +133,13 @@ static const eq_option options[] = {
      .real = {1, 1000},
      .member = offsetof(settings, cfg),
      .help = "scale of classifier-free guidance, how closely images follow the prompt; 1 for none"},
+    {.name = "class-words",
+     .kind = EQ_TEXTS,
+     .value = "A=C:TEXT,...",
+     .member = offsetof(settings, class_words),
+     .help = "what the classes C of attribute A are called in prompts, by the methods prompt-quota and fair-diffusion; "
+             "their names where not given. In a prompt, {} is the place of such words; without it they go behind its "
+             "last \"a\" or \"an\""},
     {.name = "tokenizer",
      .kind = EQ_FOLDER,
      .value = "DIR",
@@ -212,6 +221,27 @@ static const eq_option options[] = {
      .range = {1, 1000000},
      .member = offsetof(settings, guide_steps),
      .help = "steps that are guided, counted from 1; all if not given"},
+    {.name = "edit-threshold",
+     .kind = EQ_REAL,
+     .value = "F",
+     .standard = "0.95",
+     .real = {0, 0.999999},
+     .member = offsetof(settings, edit_threshold),
+     .help = "fair-diffusion: the share of numbers, the least changed, that are left alone"},
+    {.name = "edit-momentum",
+     .kind = EQ_REAL,
+     .value = "F",
+     .standard = "0.5",
+     .real = {0, 1000},
+     .member = offsetof(settings, edit_momentum),
+     .help = "fair-diffusion: how much of the change of earlier steps is added"},
+    {.name = "edit-momentum-decay",
+     .kind = EQ_REAL,
+     .value = "F",
+     .standard = "0.6",
+     .real = {0, 0.999999},
+     .member = offsetof(settings, edit_momentum_decay),
+     .help = "fair-diffusion: what is kept of them from step to step"},
     {.name = "preset",
      .kind = EQ_CHOICE,
      .value = "NAME",
@@ -350,6 +380,8 @@ static eq_status open_all(generate_run *r)
         EQ_TRY(eq_add_heads(ctx, r->pipeline, s->adps.item[i], &r->session.options));
     int known_count;
     const eq_attribute *known = eq_pipeline_attributes(r->pipeline, &known_count);
+    if (eq_method_find(methods[s->method])->text != EQ_TEXT_NONE)
+        known = NULL; /* prompts are the only ones that have to know the classes */
     for (int i = 0; i < s->targets.count; i++)
         EQ_TRY(eq_targets_add(ctx, &r->targets, s->targets.item[i], known, known_count));
     for (int i = 0; i < s->target_files.count; i++)
@@ -384,6 +416,11 @@ static void fill_options(generate_run *r)
         .negative_prompt = s->negative,
         .cfg = eq_given(call, "cfg") ? s->cfg : 0,
         .tokenizer = s->tokenizer,
+        .class_words = s->class_words.item,
+        .class_word_count = s->class_words.count,
+        .edit_threshold = s->edit_threshold > 0 ? s->edit_threshold : -1,
+        .edit_momentum = s->edit_momentum > 0 ? s->edit_momentum : -1,
+        .edit_momentum_decay = s->edit_momentum_decay > 0 ? s->edit_momentum_decay : -1,
         .class_label = (int)s->class_label,
         .progress = show_progress,
         .progress_user = r,
