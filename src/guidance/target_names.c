@@ -1,8 +1,7 @@
 /* The attributes and classes that a target names itself, for methods that need nobody else to know them. */
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <stdbool.h>
 
 #include "guidance/target.h"
 
@@ -22,10 +21,10 @@ static char *next_part(const char **rest, const char *separators)
     return strndup(start, length);
 }
 
-/* Takes the name over; one that is there already is freed. */
+/* Takes the name over; an empty one, or one that is there already, is left out. */
 static bool add_class(eq_attribute *attribute, char *name)
 {
-    if (name && eq_class_find(attribute, name) >= 0) {
+    if (name && (!*name || eq_class_find(attribute, name) >= 0)) {
         free(name);
         return true;
     }

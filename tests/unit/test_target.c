@@ -314,7 +314,8 @@ static void classes_as_the_text_names_them(void **state)
     assert_int_equal(hair->attributes[0].classes, 2);
     assert_string_equal(hair->attributes[0].class_names[0], "long/loose");
     eq_targets_free(&targets);
-    static const char *const wrong[] = {"sex=", "sex=w", "sex=w:0.4,m:0.4", "sex*age=w:1", "=w:1", "sex*sex=a/b:1"};
+    static const char *const wrong[] = {"sex=", "sex=w",  "sex=w:0.4,m:0.4", "sex*age=w:1",
+                                        "=w:1", "sex=:1", "sex*sex=a/b:1"};
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         eq_status status = eq_targets_add(ctx, &targets, wrong[i], NULL, 0);
         if (status != EQ_BAD_USAGE)
