@@ -49,10 +49,14 @@ void eq_attributes_clear(eq_attribute *attributes, int count)
 eq_status eq_attributes_named(eq_context *ctx, const char *names, eq_attribute *out, int *count)
 {
     *count = 0;
-    for (const char *rest = names; rest && *count < EQ_TARGET_ATTRIBUTES; (*count)++) {
-        out[*count] = (eq_attribute){.name = next_part(&rest, "*")};
-        if (!out[*count].name)
+    for (const char *rest = names; rest && *count < EQ_TARGET_ATTRIBUTES;) {
+        char *name = next_part(&rest, "*");
+        if (!name)
             return eq_fail_memory(ctx, "the names of a target");
+        if (*name)
+            out[(*count)++] = (eq_attribute){.name = name};
+        else
+            free(name);
     }
     return EQ_OK;
 }

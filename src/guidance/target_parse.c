@@ -32,7 +32,7 @@ static eq_status add_attribute(draft *d, const char *name, const eq_attribute *k
 {
     eq_target *target = &d->target;
     int found = eq_attribute_find(known, known_count, name);
-    if (*name == '\0')
+    if (*name == '\0' && known_count == 0)
         return eq_fail(d->ctx, d->fault, "%s: there is an attribute without a name", d->where);
     if (found < 0 && known_count == 0)
         return eq_fail(

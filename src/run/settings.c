@@ -10,7 +10,8 @@ enum { DEFAULT_STEPS = 50, P2_GROUP = 100 };
 static const double default_cfg = 7.5;
 
 /* Of fair-diffusion, as published: 5 of 50 steps pass first, and 95% of numbers are left alone. */
-static const double warm_up = 0.1, default_threshold = 0.95, default_momentum = 0.5, default_decay = 0.6;
+enum { WARM_UP = 10 };
+static const double default_threshold = 0.95, default_momentum = 0.5, default_decay = 0.6;
 
 /* What a preset stands for (the published settings of the two systems in Parihar et al. 2024). */
 typedef struct preset {
@@ -72,7 +73,7 @@ static eq_status resolve_guidance(eq_context *ctx, const preset *p, const eq_gen
     if (out->method->own_rule)
         out->rule = EQ_STRENGTH_NORMALISED;
     out->first_step = o->guide_first                      ? o->guide_first - 1
-                      : out->method->text == EQ_TEXT_EDIT ? (int)(steps * warm_up)
+                      : out->method->text == EQ_TEXT_EDIT ? steps / WARM_UP
                       : p                                 ? p->first_step
                                                           : 0;
     if (!out->loss)
