@@ -51,6 +51,7 @@ static void close_direction(direction *d)
  * gone back (Mokady et al. 2023, section 3.1). */
 static eq_status open_condition(eq_pipeline *pipeline, const eq_invert_options *o, direction *d)
 {
+    const eq_targets nothing = {0};
     const char *prompt = o->prompt ? o->prompt : "";
     bool given = o->prompt || eq_model_prompted(&pipeline->model);
     float side = (float)eq_model_image_size(&pipeline->model);
@@ -59,7 +60,7 @@ static eq_status open_condition(eq_pipeline *pipeline, const eq_invert_options *
                                    .prompt_count = given ? 1 : 0,
                                    .tokenizer = o->tokenizer,
                                    .bf16 = o->bf16};
-    EQ_TRY(eq_prompts_encode(pipeline, &options, &d->prompts));
+    EQ_TRY(eq_prompts_encode(pipeline, &options, EQ_TEXT_NONE, &nothing, &d->prompts));
     d->prompt_of = malloc((size_t)o->count * sizeof *d->prompt_of);
     if (!d->prompt_of)
         return eq_fail_memory(pipeline->ctx, "the images' prompts");
