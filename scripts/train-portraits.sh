@@ -21,13 +21,18 @@ classifier() { # name, network, images, seed; one thread, so that the weights co
 classifier classifier resnet classifier-train 1
 classifier evaluator convnet evaluator-train 2
 
-# In two parts, each with a learning rate of its own that ends at nothing; together 8,100 updates.
+# In parts, each with a learning rate of its own that ends at nothing; together 10,400 updates. The last takes coarse
+# skips away from noisy images, so that what decides attributes passes through h.
 "$tool" train diffusion --images "$work/train/images" --out "$work/first" --size 64 --channels 32,48,96,144 \
     --attention 0 --layers 1 --groups 8 --head-dim 0 --beta-schedule squaredcos_cap_v2 --prediction v_prediction \
     --weighting min-snr --spacing trailing --steps 3300 --batch 32 --learning-rate 6e-4 --warmup 200 --ema 0.999 \
     --dtype bf16 --weights bf16 --seed 7 --resume
-"$tool" train diffusion --images "$work/train/images" --init "$work/first" --out "$work/unet" --weighting min-snr \
-    --steps 4800 --batch 32 --learning-rate 5e-4 --warmup 100 --ema 0.999 --dtype bf16 --weights bf16 --seed 8 --resume
+"$tool" train diffusion --images "$work/train/images" --init "$work/first" --out "$work/second" \
+    --weighting min-snr --steps 4800 --batch 32 --learning-rate 5e-4 --warmup 100 --ema 0.999 --dtype bf16 \
+    --weights bf16 --seed 8 --resume
+"$tool" train diffusion --images "$work/train/images" --init "$work/second" --out "$work/unet" --weighting uniform \
+    --skip-dropout 0.8 --steps 2300 --batch 32 --learning-rate 4e-4 --warmup 60 --ema 0.998 --dtype bf16 \
+    --weights bf16 --seed 10 --resume
 
 # On the classifier's balanced portraits, noised, with its answers as labels: in a biased set, the directions of
 # attributes that go together cannot be told apart.
@@ -42,7 +47,9 @@ cp "$work/classifier/classifier."* "$model/classifier/"
 cp "$work/evaluator/classifier."* "$model/evaluator/"
 for target in gender=female:0.5,male:0.5 skin=light:1/3,medium:1/3,dark:1/3 age=young:0.5,older:0.5 \
     glasses=no:0.5,yes:0.5; do # stores each attribute's factor
-    "$tool" generate --model "$model" --count 1 --steps 25 --dtype bf16 --target "$target" --strength auto \
-        --out "$work/calibration/${target%%=*}"
+    for method in distribution assign; do
+        "$tool" generate --model "$model" --count 1 --steps 25 --dtype bf16 --method "$method" --target "$target" \
+            --strength auto --out "$work/calibration/$method-${target%%=*}"
+    done
 done
 echo "the model is in $model"
