@@ -257,7 +257,7 @@ static eq_status compare_with_reference(eq_context *ctx, const eq_evaluation_inp
     EQ_TRY(copy_text(ctx, reference->features, &r->features));
     EQ_TRY(copy_text(ctx, reference->name, &r->reference));
     EQ_TRY(eq_similarity_measure(ctx, reference->ours, n, reference->theirs, m, d, &r->whole));
-    if (n <= d || m <= d)
+    if ((n <= d || m <= d) && !reference->quiet)
         eq_log(ctx, EQ_LOG_WARNING,
                "the Frechet distance between sets of %d and %d images is mostly bias, as there are no more images than "
                "the %d features: go by KID",

@@ -17,6 +17,7 @@ typedef struct eq_reference_set {
     const float *ours;   /* [images, dimension], the images' */
     const float *const
         *probabilities; /* [attribute_count] arrays of [n, classes], to compare class by class; or NULL */
+    bool quiet;         /* no warning where images are too few for the Frechet distance: the caller has given it */
 } eq_reference_set;
 
 /* All of it the caller's, and not needed after eq_evaluate. */

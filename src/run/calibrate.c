@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "guidance/adp_file.h"
+#include "run/calibrate.h"
 #include "run/settings.h"
 
 enum { CALIBRATION_IMAGES = 64, CALIBRATION_STEPS = 25 };
@@ -15,9 +16,7 @@ static const double factors[] = {0.5, 1, 2, 4, 8};
  * become others, about 0.5, so costs as much as one that misses 50/50 by 0.1 each way. */
 static const double drift_price = 0.3;
 
-/* L2 distance between the shares of images by their most probable class and p [classes], by the predictor's view at the
- * last step. */
-static double distance(const eq_generation *g, int adp, int classes, const double *p)
+double eq_calibration_distance(const eq_generation *g, int adp, int classes, const double *p)
 {
     double share[EQ_ADP_CLASSES] = {0}, square = 0;
     for (int64_t i = 0; i < g->count; i++) {
@@ -32,8 +31,7 @@ static double distance(const eq_generation *g, int adp, int classes, const doubl
     return sqrt(square);
 }
 
-/* Root mean square difference of pixels, in units where black to white is 2. */
-static double drift(const eq_generation *a, const eq_generation *b)
+double eq_calibration_drift(const eq_generation *a, const eq_generation *b)
 {
     size_t count = (size_t)a->count * (size_t)a->width * (size_t)a->height * 3;
     double sum = 0;
@@ -42,6 +40,11 @@ static double drift(const eq_generation *a, const eq_generation *b)
         sum += d * d;
     }
     return sqrt(sum / (double)count);
+}
+
+double eq_calibration_cost(double distance, double drift)
+{
+    return distance + drift_price * drift;
 }
 
 /* Leaves the method's best factor in the predictor. p: [classes] what the target asks of its attribute. */
@@ -57,12 +60,13 @@ static eq_status try_factors(eq_pipeline *pipeline, const eq_generate_options *o
         eq_generation guided;
         EQ_TRY(eq_adp_set_factor(pipeline->ctx, heads, o->method, factors[i]));
         EQ_TRY(eq_generate(pipeline, o, &targets, &guided));
-        double d = distance(&guided, adp, attribute->classes, p), moved = drift(&guided, twin);
+        double d = eq_calibration_distance(&guided, adp, attribute->classes, p);
+        double moved = eq_calibration_drift(&guided, twin), cost = eq_calibration_cost(d, moved);
         eq_generation_free(&guided);
         eq_log(pipeline->ctx, EQ_LOG_INFO, "%s, %s, factor %g: distance to the target %.3f, drift %.3f", o->method,
                attribute->name, factors[i], d, moved);
-        if (d + drift_price * moved < lowest) {
-            lowest = d + drift_price * moved;
+        if (cost < lowest) {
+            lowest = cost;
             best = factors[i];
         } else if (drift_price * moved > lowest) {
             break; /* drift only grows from here */
