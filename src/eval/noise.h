@@ -10,8 +10,8 @@
 /* The difference a - b of independent estimates with its 95% interval, recovered from theirs:
  *     low = a - b - sqrt((a - a.low)^2 + (b.high - b)^2),  high = a - b + sqrt((a.high - a)^2 + (b - b.low)^2)
  * (MOVER: Zou and Donner, Statistics in Medicine 27, 2008; for shares with Wilson intervals Newcombe's method 10,
- * Statistics in Medicine 17, 1998). An interval that does not hold its value, as the bootstrap's near a bound, counts as
- * reaching to it. Sets that share seeds or a reference are correlated, which makes the interval too wide rather than
+ * Statistics in Medicine 17, 1998). An interval that does not hold its value, as the bootstrap's near a bound, counts
+ * as reaching to it. Sets that share seeds or a reference are correlated, which makes the interval too wide rather than
  * too narrow. */
 eq_estimate eq_difference(eq_estimate a, eq_estimate b);
 

@@ -162,9 +162,23 @@ static eq_status open_folder(const eq_comparison *c)
     if (directory)
         closedir(directory);
     if (!ours && !empty)
-        return eq_fail(c->ctx, EQ_BAD_USAGE, "%s: there is something already that is no comparison; choose a new folder",
-                       out);
+        return eq_fail(c->ctx, EQ_BAD_USAGE,
+                       "%s: there is something already that is no comparison; choose a new folder", out);
     return eq_comparison_write_json(c, "suite.json", c->suite->json.object);
+}
+
+/* The folder of the suite's images, which are drawn into `name` where they come from no other. */
+static eq_status open_images(const eq_comparison *c, const eq_suite_images *images, const char *name, char **out)
+{
+    if (images->folder) {
+        *out = strdup(images->folder);
+        return *out ? EQ_OK : eq_fail_memory(c->ctx, "a path");
+    }
+    EQ_TRY(eq_comparison_path(c, name, out));
+    char *labels = eq_path_join(*out, "labels.csv");
+    bool drawn = labels && eq_path_exists(labels);
+    free(labels);
+    return drawn ? EQ_OK : c->options->draw(c->options->draw_user, images, *out);
 }
 
 static eq_status open_all(eq_comparison *c)
@@ -177,7 +191,11 @@ static eq_status open_all(eq_comparison *c)
     for (int m = 0; m < c->suite->method_count; m++)
         for (int a = 0; a < c->pipeline->adp_count; a++)
             c->factors[m][a] = c->pipeline->adps[a].strength;
-    return open_folder(c);
+    EQ_TRY(open_folder(c));
+    if (c->suite->has_reference)
+        EQ_TRY(open_images(c, &c->suite->reference, "reference", &c->reference_folder));
+    return c->suite->has_heads_images ? open_images(c, &c->suite->heads_images, "learnt-from", &c->heads_folder)
+                                      : EQ_OK;
 }
 
 /* --- cells --- */
@@ -321,6 +339,8 @@ static void close_all(eq_comparison *c)
     free(c->targets);
     free(c->method_pipelines);
     free(c->factors);
+    free(c->reference_folder);
+    free(c->heads_folder);
     json_decref(c->tuning);
     json_decref(c->heads);
     eq_folder_labels_free(&c->reference);

@@ -10,13 +10,15 @@
 
 typedef struct eq_comparison_options {
     const eq_suite *suite;
-    const char *suite_path;   /* for messages */
-    const char *model;        /* folder or file */
-    const char *evaluator;    /* a classifier: folder or file */
-    const char *classifier;   /* what labelled for the predictors and guides where a method wants a classifier; NULL: none */
-    const char *reference;    /* folder of a balanced set to compare looks with; NULL: none */
-    const char *heads_images; /* folder of the images that predictors of the suite's own learn from; NULL: none */
+    const char *suite_path; /* for messages */
+    const char *model;      /* folder or file */
+    const char *evaluator;  /* a classifier: folder or file */
+    const char
+        *classifier; /* what labelled for the predictors and guides where a method wants a classifier; NULL: none */
     const char *out;
+    /* Draws a suite's images that are not a folder's into `folder`, with a labels.csv that comes last. */
+    eq_status (*draw)(void *user, const eq_suite_images *images, const char *folder);
+    void *draw_user;
     bool allow_self_grading; /* an evaluator that is the classifier is no error */
     /* U-Net passes done of all, as far as foreseen; `doing` says what. May be NULL. */
     void (*progress)(void *user, const char *doing, double done, double total);

@@ -32,7 +32,7 @@ static const char FEATURES[] = "evaluator";
 
 eq_status eq_comparison_open_reference(eq_comparison *c)
 {
-    const char *folder = c->options->reference;
+    const char *folder = c->reference_folder;
     int64_t d = eq_classifier_feature_count(c->evaluator), n = c->suite->count;
     if (!folder)
         return EQ_OK;
@@ -179,9 +179,9 @@ static eq_status open_run(const eq_comparison *c, const char *name, graded_run *
 {
     *out = (graded_run){0};
     EQ_TRY(eq_comparison_path(c, name, &out->folder));
-    return eq_label_folder(
-        c->ctx, c->evaluator,
-        &(eq_label_folder_options){.folder = out->folder, .strict = true, .features = true}, &out->answers);
+    return eq_label_folder(c->ctx, c->evaluator,
+                           &(eq_label_folder_options){.folder = out->folder, .strict = true, .features = true},
+                           &out->answers);
 }
 
 static void close_run(graded_run *run)
@@ -214,7 +214,7 @@ static eq_status evaluate(const eq_comparison *c, const graded_run *run, const e
     int count;
     const eq_attribute *attributes = eq_classifier_attributes(c->evaluator, &count);
     eq_reference_set reference = {.features = FEATURES,
-                                  .name = c->options->reference,
+                                  .name = c->reference_folder,
                                   .n = (int)c->reference.files.count,
                                   .dimension = eq_classifier_feature_count(c->evaluator),
                                   .theirs = c->reference.features,
@@ -228,11 +228,11 @@ static eq_status evaluate(const eq_comparison *c, const graded_run *run, const e
                                  .confusions = eq_classifier_confusions(c->evaluator),
                                  .targets = targets->items,
                                  .target_count = targets->count,
-                                 .reference = c->options->reference ? &reference : NULL,
+                                 .reference = c->reference_folder ? &reference : NULL,
                                  .drift = drift};
     EQ_TRY(eq_evaluate(c->ctx, &input, &cell->evaluation));
     distances_of(c, targets, cell);
-    if (!c->options->reference)
+    if (!c->reference_folder)
         return EQ_OK;
     cell->measures[EQ_MEASURE_PRECISION] = cell->evaluation.reference->precision;
     cell->measures[EQ_MEASURE_RECALL] = cell->evaluation.reference->recall;
@@ -289,7 +289,7 @@ static void judge_measure(eq_comparison_row *rows, int methods, int measure, con
         eq_estimate ours = rows[m].measures[measure];
         if (best < 0 || isnan(ours.value) || (info->guided && unguided[m]))
             continue;
-        rows[m].verdicts[measure] = m == best ? EQ_VERDICT_BEST
+        rows[m].verdicts[measure] = m == best                                             ? EQ_VERDICT_BEST
                                     : eq_inside_noise(ours, rows[best].measures[measure]) ? EQ_VERDICT_WITHIN
                                                                                           : EQ_VERDICT_APART;
     }
@@ -319,8 +319,7 @@ static eq_status grade_seed(eq_comparison *c, int seed, const eq_targets *target
     for (int t = 0; t < s->target_count; t++)
         for (int m = 0; m < s->method_count && status == EQ_OK; m++) {
             eq_comparison_tell(c, "grading", 0);
-            status = grade_cell(c, &targets[t], &twin, unguided[m],
-                                &c->rows[t * s->method_count + m].cells[seed]);
+            status = grade_cell(c, &targets[t], &twin, unguided[m], &c->rows[t * s->method_count + m].cells[seed]);
         }
     close_run(&twin);
     return status;

@@ -53,12 +53,13 @@ typedef struct eq_comparison {
     const eq_suite *suite;
     bool bf16;
     eq_pipeline *pipeline;
-    eq_pipeline **method_pipelines; /* [methods] of those with predictors of their own; else NULL */
-    double (*factors)[EQ_MAX_ADPS]; /* [methods] tuned, or as stored; 0: none stored */
+    eq_pipeline **method_pipelines;        /* [methods] of those with predictors of their own; else NULL */
+    double (*factors)[EQ_MAX_ADPS];        /* [methods] tuned, or as stored; 0: none stored */
     eq_classifier *evaluator, *classifier; /* classifier: NULL where there is none */
     bool self_grading;
-    eq_targets *targets; /* [targets] owned */
-    bool has_frechet;    /* enough images for it; else KID stands in its place */
+    char *reference_folder, *heads_folder; /* of images; NULL: none; owned */
+    eq_targets *targets;                   /* [targets] owned */
+    bool has_frechet;                      /* enough images for it; else KID stands in its place */
     eq_folder_labels reference;
     eq_comparison_row *rows; /* [targets, methods] */
     json_t *tuning;          /* {method: {"factors": ..., "tried": ...}} */

@@ -120,12 +120,12 @@ static eq_status key_of(eq_comparison *c, int method, char key[EQ_SHA256_HEX])
             json_array_append_new(shares, json_real(p[k]));
         json_object_set_new(targets, attribute->name, shares);
     }
-    json_t *root = json_pack("{s:s, s:s?, s:s, s:f, s:[i,i], s:I, s:I, s:I, s:I, s:s?, s:f, s:b, s:o, s:o}", "method",
-                             m->method, "loss", m->loss, "model", model, "temperature", m->temperature, "guide_steps",
-                             m->guide_first, m->guide_last, "coupled", (json_int_t)m->coupled, "count",
-                             (json_int_t)s->tuning_count, "steps", (json_int_t)s->steps, "seed",
-                             (json_int_t)s->tuning_seed, "sampler", s->sampler, "eta", s->eta, "bf16", (int)c->bf16,
-                             "factors", factors, "targets", targets);
+    json_t *root =
+        json_pack("{s:s, s:s?, s:s, s:f, s:[i,i], s:I, s:I, s:I, s:I, s:s?, s:f, s:b, s:o, s:o}", "method", m->method,
+                  "loss", m->loss, "model", model, "temperature", m->temperature, "guide_steps", m->guide_first,
+                  m->guide_last, "coupled", (json_int_t)m->coupled, "count", (json_int_t)s->tuning_count, "steps",
+                  (json_int_t)s->steps, "seed", (json_int_t)s->tuning_seed, "sampler", s->sampler, "eta", s->eta,
+                  "bf16", (int)c->bf16, "factors", factors, "targets", targets);
     char *text = root ? json_dumps(root, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
     json_decref(root);
     if (status == EQ_OK && !text)
@@ -152,10 +152,11 @@ static eq_status recall(eq_comparison *c, int method, const char *path, const ch
     EQ_TRY(eq_json_read(c->ctx, path, &json));
     eq_status status = eq_json_string(c->ctx, &json, "key", &before);
     if (status == EQ_OK && strcmp(before, key) != 0)
-        status = eq_fail(c->ctx, EQ_BAD_USAGE,
-                         "%s: was found with another model, other predictors or another suite: go on with those, delete "
-                         "it and the method's runs, or choose another --out",
-                         path);
+        status =
+            eq_fail(c->ctx, EQ_BAD_USAGE,
+                    "%s: was found with another model, other predictors or another suite: go on with those, delete "
+                    "it and the method's runs, or choose another --out",
+                    path);
     if (status == EQ_OK)
         status = eq_json_object(c->ctx, &json, "factors", &factors);
     for (int a = 0; status == EQ_OK && a < c->pipeline->adp_count; a++)

@@ -60,8 +60,9 @@ static eq_status array_length(eq_context *ctx, const eq_json *json, const char *
 {
     const json_t *array = json_object_get(json->object, key);
     *out = (int)json_array_size(array);
-    return *out > 0 ? EQ_OK : eq_fail(ctx, EQ_BAD_INPUT, "%s: \"%s\" should be an array that is not empty%s",
-                                      json->where, key, array ? "" : "; it is missing");
+    return *out > 0 ? EQ_OK
+                    : eq_fail(ctx, EQ_BAD_INPUT, "%s: \"%s\" should be an array that is not empty%s", json->where, key,
+                              array ? "" : "; it is missing");
 }
 
 /* --- images --- */
@@ -108,8 +109,9 @@ static eq_status read_strength(eq_context *ctx, const eq_json *json, eq_suite_me
     }
     out->strength = EQ_SUITE_FIXED;
     if (word)
-        return eq_fail(ctx, EQ_BAD_INPUT, "%s: \"strength\" should be \"tuned\", \"stored\" or a number, found \"%.60s\"",
-                       json->where, word);
+        return eq_fail(ctx, EQ_BAD_INPUT,
+                       "%s: \"strength\" should be \"tuned\", \"stored\" or a number, found \"%.60s\"", json->where,
+                       word);
     return eq_json_float(ctx, json, "strength", 1e-6, 1e6, &out->fixed);
 }
 
@@ -152,9 +154,10 @@ static eq_status set_name(eq_context *ctx, const eq_json *json, const char *name
     char plain[EQ_SUITE_NAME];
     file_name(name, plain);
     if (!name[0] || strlen(name) >= EQ_SUITE_NAME || strcmp(plain, name) != 0)
-        return eq_fail(ctx, EQ_BAD_INPUT,
-                       "%s: a method's name should be of letters, digits, '.', '_' and '-', %d at most, found \"%.100s\"",
-                       json->where, EQ_SUITE_NAME - 1, name);
+        return eq_fail(
+            ctx, EQ_BAD_INPUT,
+            "%s: a method's name should be of letters, digits, '.', '_' and '-', %d at most, found \"%.100s\"",
+            json->where, EQ_SUITE_NAME - 1, name);
     memcpy(out->name, plain, sizeof plain);
     return EQ_OK;
 }
@@ -212,10 +215,11 @@ static eq_status target_text(eq_context *ctx, const eq_json *json, const json_t 
 {
     const char *text = json_string_value(value);
     if (!text || out->count == EQ_SUITE_TARGET_TEXTS)
-        return eq_fail(ctx, EQ_BAD_INPUT,
-                       "%s: a target should be a text such as \"gender=female:0.5,male:0.5\", or an object with \"name\" "
-                       "and up to %d of them in \"targets\"",
-                       json->where, EQ_SUITE_TARGET_TEXTS);
+        return eq_fail(
+            ctx, EQ_BAD_INPUT,
+            "%s: a target should be a text such as \"gender=female:0.5,male:0.5\", or an object with \"name\" "
+            "and up to %d of them in \"targets\"",
+            json->where, EQ_SUITE_TARGET_TEXTS);
     out->texts[out->count++] = text;
     return EQ_OK;
 }
@@ -241,8 +245,9 @@ static eq_status read_target(eq_context *ctx, const eq_json *json, eq_suite_targ
                        json->where, EQ_SUITE_NAME - 1, name, strlen(name) > 60 ? "..." : "");
     snprintf(out->name, sizeof out->name, "%s", name);
     file_name(name, out->folder);
-    return out->folder[0] ? EQ_OK
-                          : eq_fail(ctx, EQ_BAD_INPUT, "%s: \"name\" has no letter or digit: \"%s\"", json->where, name);
+    return out->folder[0]
+               ? EQ_OK
+               : eq_fail(ctx, EQ_BAD_INPUT, "%s: \"name\" has no letter or digit: \"%s\"", json->where, name);
 }
 
 static eq_status read_targets(eq_context *ctx, eq_suite *suite)
@@ -256,8 +261,9 @@ static eq_status read_targets(eq_context *ctx, eq_suite *suite)
         EQ_TRY(read_target(ctx, &json, &suite->targets[i]));
         for (int j = 0; j < i; j++)
             if (strcmp(suite->targets[j].folder, suite->targets[i].folder) == 0)
-                return eq_fail(ctx, EQ_BAD_INPUT, "%s: two targets are called \"%s\"; give one of them another \"name\"",
-                               json.where, suite->targets[i].name);
+                return eq_fail(ctx, EQ_BAD_INPUT,
+                               "%s: two targets are called \"%s\"; give one of them another \"name\"", json.where,
+                               suite->targets[i].name);
     }
     return EQ_OK;
 }
@@ -279,7 +285,8 @@ static eq_status read_tuning(eq_context *ctx, eq_suite *s)
     for (int i = 0; i < s->seed_count; i++)
         if (s->seeds[i] == s->tuning_seed)
             return eq_fail(ctx, EQ_BAD_INPUT,
-                           "%s: \"seed\" is one of the suite's \"seeds\"; strengths must be tuned on others", json.where);
+                           "%s: \"seed\" is one of the suite's \"seeds\"; strengths must be tuned on others",
+                           json.where);
     const json_t *factors = json_object_get(json.object, "factors");
     if (!factors) {
         s->factor_count = (int)(sizeof usual / sizeof usual[0]);
@@ -293,15 +300,15 @@ static eq_status read_tuning(eq_context *ctx, eq_suite *s)
     for (int i = 0; good && i < s->factor_count; i++)
         good = s->factors[i] > 0 && s->factors[i] <= 1e6;
     return good ? EQ_OK
-                : eq_fail(ctx, EQ_BAD_INPUT, "%s: \"factors\" should be an array of 1 to %d numbers above 0", json.where,
-                          EQ_SUITE_FACTORS);
+                : eq_fail(ctx, EQ_BAD_INPUT, "%s: \"factors\" should be an array of 1 to %d numbers above 0",
+                          json.where, EQ_SUITE_FACTORS);
 }
 
 static eq_status read_suite(eq_context *ctx, eq_suite *s)
 {
-    static const char *const known[] = {"format",    "name",       "about",   "count",   "steps",  "sampler",
-                                        "eta",       "dtype",      "seeds",   "methods", "targets", "evaluator",
-                                        "reference", "classifier", "tuning",  "heads_images", "heads_every", NULL};
+    static const char *const known[] = {"format",    "name",       "about",  "count",        "steps",       "sampler",
+                                        "eta",       "dtype",      "seeds",  "methods",      "targets",     "evaluator",
+                                        "reference", "classifier", "tuning", "heads_images", "heads_every", NULL};
     static const char FORMAT[] = "equipoise suite 1";
     const char *format;
     EQ_TRY(check_keys(ctx, &s->json, known));

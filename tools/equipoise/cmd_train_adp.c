@@ -6,6 +6,7 @@
 #include "guidance/adp_file.h"
 #include "models.h"
 #include "train/adp_trainer.h"
+#include "train/label_choice.h"
 #include "train_adp.h"
 #include "training_options.h"
 
@@ -88,6 +89,21 @@ static const eq_option options[] = {
      .real = {0, 1},
      .member = offsetof(settings, confidence),
      .help = "answers of the classifier below this are not learnt from"},
+    {.name = "per-class",
+     .kind = EQ_INTEGER,
+     .value = "N",
+     .standard = "0",
+     .range = {0, 1000000},
+     .member = offsetof(settings, per_class),
+     .help = "images of each class to learn from at most, 0 for all: how few will do"},
+    {.name = "label-noise",
+     .kind = EQ_REAL,
+     .value = "F",
+     .standard = "0",
+     .real = {0, 1},
+     .member = offsetof(settings, label_noise),
+     .help = "share of the labels to replace by wrong ones, those that the accuracy is measured with too: how many "
+             "mistakes will do no harm"},
     {.heading = "Models with a text encoder"},
     {.name = "prompt",
      .letter = 'p',
@@ -246,9 +262,13 @@ static eq_status train_attribute(eq_adp_run *r, int a, eq_adp *adp)
                                 .hidden = (int)s->hidden,
                                 .balance = !s->unbalanced,
                                 .seed = (uint64_t)r->call->common.seed};
+    int *labels = r->classes + a * r->count, classes = r->attributes[a].classes;
+    if (s->per_class > 0)
+        eq_labels_limit(labels, r->count, classes, s->per_class, training.seed);
+    if (s->label_noise > 0 && classes > 1)
+        eq_labels_disturb(labels, r->count, classes, s->label_noise, training.seed);
     eq_progress_begin(r->call->progress, r->attributes[a].name, "heads");
-    EQ_TRY(eq_adp_train(r->call->ctx, &training, &r->store, &r->attributes[a], r->classes + a * r->count, show_heads, r,
-                        adp));
+    EQ_TRY(eq_adp_train(r->call->ctx, &training, &r->store, &r->attributes[a], labels, show_heads, r, adp));
     eq_progress_end(r->call->progress);
     add_report(r, adp);
     return EQ_OK;

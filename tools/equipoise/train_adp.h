@@ -15,8 +15,8 @@ typedef struct eq_adp_settings {
     const char *prompt, *negative, *tokenizer;
     eq_texts attributes, class_prompts;
     int from, dtype, directions;
-    int64_t count, steps, every, hidden, epochs, batch, micro_batch;
-    double eta, learning_rate, weight_decay, held_out, confidence, cfg;
+    int64_t count, steps, every, hidden, epochs, batch, per_class, micro_batch;
+    double eta, learning_rate, weight_decay, held_out, confidence, label_noise, cfg;
     bool unbalanced, strict, allow_unused;
 } eq_adp_settings;
 

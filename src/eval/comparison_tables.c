@@ -1,0 +1,104 @@
+#include <math.h>
+#include <string.h>
+
+#include "eval/comparison_page.h"
+
+static const char *const columns[] = {"fd",        "fd_soft", "joint_l2", "ambiguity",        "frechet",     "kid",
+                                      "precision", "recall",  "psnr",     "feature_distance", "unet_passes", "seconds"};
+enum { COLUMNS = sizeof columns / sizeof columns[0] };
+
+/* Whether any method at the target was measured so. */
+static bool is_measured(const json_t *target, const char *key)
+{
+    const json_t *method;
+    size_t i;
+    json_array_foreach(json_object_get(target, "methods"), i,
+                       method) if (!isnan(eq_page_measure(method, key).value)) return true;
+    return false;
+}
+
+static void value_cell(const eq_comparison_page *page, const json_t *method, const char *key)
+{
+    eq_html *html = page->html;
+    eq_estimate e = eq_page_measure(method, key);
+    const char *verdict = eq_page_verdict(method, key);
+    bool best = verdict && strcmp(verdict, "best") == 0, within = verdict && strcmp(verdict, "within noise") == 0;
+    eq_html_raw(html, "<td>");
+    if (isnan(e.value)) {
+        eq_html_raw(html, "\u2013</td>");
+        return;
+    }
+    if (isinf(e.value))
+        eq_html_raw(html, "identical");
+    else
+        eq_html_format(html, best ? "<b>%.3g</b>" : "%.3g", e.value);
+    if (within)
+        eq_html_raw(html, " <span title=\"not to be told from the best by this many images\">\u2248</span>");
+    if (isfinite(e.low) && isfinite(e.high) && e.high > e.low)
+        eq_html_format(html, "<br><span class=\"interval\">%.3g\u2013%.3g</span>", e.low, e.high);
+    eq_html_raw(html, "</td>");
+}
+
+void eq_comparison_table(const eq_comparison_page *page, const json_t *target)
+{
+    eq_html *html = page->html;
+    const json_t *method;
+    size_t i;
+    eq_html_raw(html, "<div class=\"scroll\"><table class=\"numbers\"><thead><tr><th scope=\"col\">method</th>");
+    for (int k = 0; k < COLUMNS; k++)
+        if (is_measured(target, columns[k]))
+            eq_html_format(html, "<th scope=\"col\">%s</th>", eq_page_measure_name(page, columns[k]));
+    eq_html_raw(html, "</tr></thead><tbody>\n");
+    json_array_foreach(json_object_get(target, "methods"), i, method)
+    {
+        eq_html_format(html, "<tr><th scope=\"row\">%s</th>", eq_page_text(method, "name", "?"));
+        for (int k = 0; k < COLUMNS; k++)
+            if (is_measured(target, columns[k]))
+                value_cell(page, method, columns[k]);
+        eq_html_raw(html, "</tr>\n");
+    }
+    eq_html_raw(html, "</tbody></table></div>\n");
+}
+
+/* --- tuning --- */
+
+static void tuning_row(eq_html *html, const char *method, const char *attribute, const json_t *tried, double factor)
+{
+    const json_t *row;
+    size_t i;
+    eq_html_format(html, "<tr><th scope=\"row\">%s, %s</th><td><b>%g</b></td><td>", method, attribute, factor);
+    json_array_foreach(tried, i, row)
+        eq_html_format(html, "%s%g: %.3f + %.3f", i ? "; " : "", eq_page_number(row, "factor"),
+                       eq_page_number(row, "distance"), eq_page_number(row, "drift"));
+    eq_html_raw(html, "</td></tr>\n");
+}
+
+void eq_comparison_tuning_table(const eq_comparison_page *page)
+{
+    eq_html *html = page->html;
+    const json_t *tuning = json_object_get(page->root, "tuning"), *methods = json_object_get(tuning, "methods");
+    const char *method, *attribute;
+    json_t *found, *factor;
+    if (json_object_size(methods) == 0) {
+        eq_html_raw(html, "<p class=\"about\">No strength was tuned: they are those that the suite or the model "
+                          "gives.</p>\n");
+        return;
+    }
+    eq_html_format(
+        html,
+        "<p class=\"about\">Strengths are tuned for each method by itself, all with the same budget: for each "
+        "attribute, each of %zu factors on %.0f images of seed %.0f, which is graded nowhere here. The factor "
+        "with the least sum of distance to the target, as the predictors see it, and 0.3 times the drift of "
+        "pixels from the unguided twins is kept. The evaluator has no part in it.</p>\n",
+        json_array_size(json_object_get(tuning, "factors")), eq_page_number(tuning, "count"),
+        eq_page_number(tuning, "seed"));
+    eq_html_raw(html, "<div class=\"scroll\"><table><thead><tr><th>method, attribute</th><th>factor</th>"
+                      "<th>tried (factor: distance + drift)</th></tr></thead><tbody>\n");
+    json_object_foreach((json_t *)methods, method, found)
+    {
+        const json_t *tried = json_object_get(found, "tried");
+        json_object_foreach(json_object_get(found, "factors"), attribute, factor)
+            tuning_row(html, method, attribute, json_object_get(tried, attribute), json_number_value(factor));
+    }
+    eq_html_raw(html, "</tbody></table></div>\n");
+}
