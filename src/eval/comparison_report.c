@@ -72,8 +72,10 @@ static void write_head(const eq_comparison_page *page)
         html,
         "<p class=\"about\">%.0f images a run at %.0f steps, model %s, graded by %s. FD is the L2 distance of "
         "the counted shares from the target (of several targets at once, the mean; of a joint one, over its "
-        "cells). Brackets are 95%% intervals; the best of a column is <b>bold</b>, and \u2248 marks what "
-        "cannot be told from it: the interval of the difference holds 0.</p>\n",
+        "cells). Ranges are 95%% intervals; the best of a column is <b>bold</b>, and \u2248 marks what "
+        "cannot be told from it: the interval of the difference holds 0. PSNR in dB and dist., the distance in "
+        "features, are from the unguided image of the same noise; passes of the U-Net and seconds are an "
+        "image's.</p>\n",
         eq_page_number(suite, "count"), json_object_get(suite, "steps") ? eq_page_number(suite, "steps") : 50.0,
         eq_page_text(json_object_get(page->root, "model"), "folder", "?"), eq_page_text(evaluator, "path", "?"));
     const char *likeness = eq_page_likeness(page);
@@ -88,6 +90,8 @@ static void write_head(const eq_comparison_page *page)
         "evaluator, not Inception's, against %.0f images of %s. The Frechet distance is biased upward, alike "
         "for sets of one size.</p>\n",
         eq_page_number(evaluator, "features"), eq_page_number(reference, "n"), eq_page_text(reference, "folder", "?"));
+    if (strcmp(likeness, "none") == 0)
+        eq_html_raw(html, "<p class=\"about\"><b>Too few images for the Frechet distance and for KID.</b></p>\n");
     if (strcmp(likeness, "kid") == 0)
         eq_html_raw(html,
                     "<p class=\"about\"><b>Too few images for the Frechet distance:</b> there are no more of them "

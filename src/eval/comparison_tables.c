@@ -3,8 +3,23 @@
 
 #include "eval/comparison_page.h"
 
-static const char *const columns[] = {"fd",        "fd_soft", "joint_l2", "ambiguity",        "frechet",     "kid",
-                                      "precision", "recall",  "psnr",     "feature_distance", "unet_passes", "seconds"};
+/* Short heads: what they are stands above the tables. */
+static const struct {
+    const char *key, *head;
+} columns[] = {
+    {"fd", "FD"},
+    {"fd_soft", "soft"},
+    {"joint_l2", "joint L2"},
+    {"ambiguity", "ambiguous"},
+    {"frechet", "Frechet"},
+    {"kid", "KID"},
+    {"precision", "prec."},
+    {"recall", "recall"},
+    {"psnr", "PSNR"},
+    {"feature_distance", "dist."},
+    {"unet_passes", "passes"},
+    {"seconds", "seconds"},
+};
 enum { COLUMNS = sizeof columns / sizeof columns[0] };
 
 /* Whether any method at the target was measured so. */
@@ -35,7 +50,7 @@ static void value_cell(const eq_comparison_page *page, const json_t *method, con
     if (within)
         eq_html_raw(html, " <span title=\"not to be told from the best by this many images\">\u2248</span>");
     if (isfinite(e.low) && isfinite(e.high) && e.high > e.low)
-        eq_html_format(html, "<br><span class=\"interval\">%.3g\u2013%.3g</span>", e.low, e.high);
+        eq_html_format(html, "<br><span class=\"interval\" style=\"min-width:0\">%.3g\u2013%.3g</span>", e.low, e.high);
     eq_html_raw(html, "</td>");
 }
 
@@ -44,17 +59,19 @@ void eq_comparison_table(const eq_comparison_page *page, const json_t *target)
     eq_html *html = page->html;
     const json_t *method;
     size_t i;
-    eq_html_raw(html, "<div class=\"scroll\"><table class=\"numbers\"><thead><tr><th scope=\"col\">method</th>");
+    eq_html_raw(
+        html,
+        "<div class=\"scroll\"><table class=\"numbers\" style=\"font-size:.8125rem\"><thead><tr><th scope=\"col\">method</th>");
     for (int k = 0; k < COLUMNS; k++)
-        if (is_measured(target, columns[k]))
-            eq_html_format(html, "<th scope=\"col\">%s</th>", eq_page_measure_name(page, columns[k]));
+        if (is_measured(target, columns[k].key))
+            eq_html_format(html, "<th scope=\"col\">%s</th>", columns[k].head);
     eq_html_raw(html, "</tr></thead><tbody>\n");
     json_array_foreach(json_object_get(target, "methods"), i, method)
     {
         eq_html_format(html, "<tr><th scope=\"row\">%s</th>", eq_page_text(method, "name", "?"));
         for (int k = 0; k < COLUMNS; k++)
-            if (is_measured(target, columns[k]))
-                value_cell(page, method, columns[k]);
+            if (is_measured(target, columns[k].key))
+                value_cell(page, method, columns[k].key);
         eq_html_raw(html, "</tr>\n");
     }
     eq_html_raw(html, "</tbody></table></div>\n");

@@ -2,7 +2,18 @@
 
 #include <math.h>
 
-enum { WIDTH = 440, HEIGHT = 300, LEFT = 52, RIGHT = 424, TOP = 12, BOTTOM = 244, MARKS = 4 };
+enum {
+    WIDTH = 440,
+    HEIGHT = 300,
+    LEFT = 52,
+    RIGHT = 424,
+    TOP = 12,
+    BOTTOM = 244,
+    MARKS = 4,
+    NAMED = 64,
+    NAME_WIDTH = 90,
+    NAME_HEIGHT = 13
+};
 
 typedef struct axis {
     double start, step; /* step between marks; MARKS of them may run over */
@@ -65,14 +76,24 @@ static void whiskers(eq_html *html, const axis *x, const axis *y, const eq_point
                        p->colour % EQ_CHART_COLOURS, at_x, y_of(y, p->y.low), y_of(y, p->y.high));
 }
 
-static void mark(eq_html *html, const axis *x, const axis *y, const eq_point *p)
+/* Names stand to the side that has room, and above each other where they would meet. heights: [i + 1], the earlier
+ * ones' known. */
+static void mark(eq_html *html, const axis *x, const axis *y, const eq_point *points, int i, double *heights)
 {
-    double at_x = x_of(x, p->x.value), at_y = y_of(y, p->y.value);
+    const eq_point *p = &points[i];
+    double at_x = x_of(x, p->x.value), at_y = y_of(y, p->y.value), middle = (LEFT + RIGHT) / 2.0;
     eq_html_format(html, "<circle class=\"fill k%d\" cx=\"%.1f\" cy=\"%.1f\" r=\"4.5\"/>", p->colour % EQ_CHART_COLOURS,
                    at_x, at_y);
-    const char *anchor = at_x > (LEFT + RIGHT) / 2.0 ? "end" : "start";
+    if (i >= NAMED)
+        return;
+    heights[i] = at_y - 6;
+    for (int k = 0; k < i; k++)
+        if (fabs(x_of(x, points[k].x.value) - at_x) < NAME_WIDTH && fabs(heights[k] - heights[i]) < NAME_HEIGHT) {
+            heights[i] = heights[k] - NAME_HEIGHT;
+            k = -1; /* from the first again */
+        }
     eq_html_format(html, "<text class=\"name\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">",
-                   at_x + (at_x > (LEFT + RIGHT) / 2.0 ? -8 : 8), at_y - 6, anchor);
+                   at_x + (at_x > middle ? -8 : 8), heights[i], at_x > middle ? "end" : "start");
     eq_chart_short_name(html, p->name, 18);
     eq_html_raw(html, "</text>");
 }
@@ -103,7 +124,8 @@ void eq_chart_scatter(eq_html *html, const char *title, const char *x_name, cons
     axes(html, &x, &y, x_name, y_name);
     for (int i = 0; i < count; i++)
         whiskers(html, &x, &y, &points[i]);
+    double heights[NAMED];
     for (int i = 0; i < count; i++)
-        mark(html, &x, &y, &points[i]);
+        mark(html, &x, &y, points, i, heights);
     eq_html_raw(html, "</svg>");
 }

@@ -47,12 +47,12 @@ bool eq_comparison_tunes(const eq_comparison *c, int m)
     return method->strength == EQ_SUITE_TUNED && eq_method_find(method->method)->step;
 }
 
-eq_pipeline *eq_comparison_pipeline(eq_comparison *c, int m)
+eq_status eq_comparison_pipeline(eq_comparison *c, int m, eq_pipeline **out)
 {
-    eq_pipeline *pipeline = c->method_pipelines[m] ? c->method_pipelines[m] : c->pipeline;
-    for (int a = 0; a < pipeline->adp_count; a++)
-        pipeline->adps[a].strength = c->factors[m][a];
-    return pipeline;
+    *out = c->method_pipelines[m] ? c->method_pipelines[m] : c->pipeline;
+    for (int a = 0; a < (*out)->adp_count; a++)
+        EQ_TRY(eq_adp_set_factor(c->ctx, &(*out)->adps[a], c->suite->methods[m].method, c->factors[m][a]));
+    return EQ_OK;
 }
 
 eq_generate_options eq_comparison_options_of(const eq_comparison *c, const eq_suite_method *method, int64_t seed)
@@ -190,7 +190,7 @@ static eq_status open_all(eq_comparison *c)
     EQ_TRY(open_classifiers(c));
     for (int m = 0; m < c->suite->method_count; m++)
         for (int a = 0; a < c->pipeline->adp_count; a++)
-            c->factors[m][a] = c->pipeline->adps[a].strength;
+            c->factors[m][a] = eq_adp_factor_of(&c->pipeline->adps[a], c->suite->methods[m].method);
     EQ_TRY(open_folder(c));
     if (c->suite->has_reference)
         EQ_TRY(open_images(c, &c->suite->reference, "reference", &c->reference_folder));
@@ -233,12 +233,15 @@ static eq_status run_cell(eq_comparison *c, int target, int method, int64_t seed
     static const eq_targets nothing = {0};
     cell_progress progress = {.c = c};
     char *name, *folder = NULL;
+    eq_pipeline *pipeline = c->pipeline;
+    if (m)
+        EQ_TRY(eq_comparison_pipeline(c, method, &pipeline));
     EQ_TRY(cell_folder(c, t, m, seed, &name));
     eq_status status = eq_comparison_path(c, name, &folder);
     snprintf(progress.doing, sizeof progress.doing, "%s", name);
     free(name);
     EQ_TRY(status);
-    eq_session session = {.pipeline = m ? eq_comparison_pipeline(c, method) : c->pipeline,
+    eq_session session = {.pipeline = pipeline,
                           .options = eq_comparison_options_of(c, m, seed),
                           .targets = t ? &c->targets[target] : &nothing,
                           .out = folder,

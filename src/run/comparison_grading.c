@@ -30,6 +30,9 @@ const eq_measure_info eq_measures[EQ_MEASURES] = {
 
 static const char FEATURES[] = "evaluator";
 
+/* Of which a group is left out at a time. */
+enum { LEAST_FOR_KID = 2 * EQ_KID_LEAST };
+
 eq_status eq_comparison_open_reference(eq_comparison *c)
 {
     const char *folder = c->reference_folder;
@@ -40,7 +43,13 @@ eq_status eq_comparison_open_reference(eq_comparison *c)
                            &c->reference));
     int64_t m = (int64_t)c->reference.files.count;
     c->has_frechet = n > d && m > d;
-    if (!c->has_frechet)
+    c->has_kid = !c->has_frechet && n >= LEAST_FOR_KID && m >= EQ_KID_LEAST;
+    if (!c->has_frechet && !c->has_kid)
+        eq_log(c->ctx, EQ_LOG_WARNING,
+               "sets of %lld and %lld images are too few for the Frechet distance and for KID: looks are compared by "
+               "precision and recall alone",
+               (long long)n, (long long)m);
+    else if (!c->has_frechet)
         eq_log(c->ctx, EQ_LOG_WARNING,
                "sets of %lld and %lld images are too few for the Frechet distance in %lld features, which would mostly "
                "be bias: KID is shown in its place",
@@ -98,7 +107,6 @@ static eq_status measure_likeness(const eq_comparison *c, const eq_folder_labels
                   .n = (int)answers->files.count,
                   .m = (int)c->reference.files.count,
                   .d = eq_classifier_feature_count(c->evaluator)};
-    bool kid = !c->has_frechet && l.n >= 2 * EQ_KID_LEAST && l.m >= EQ_KID_LEAST;
     l.rest = malloc((size_t)l.n * (size_t)l.d * sizeof *l.rest);
     eq_status status = l.rest ? EQ_OK : eq_fail_memory(c->ctx, "features");
     if (status == EQ_OK && c->has_frechet) {
@@ -107,7 +115,7 @@ static eq_status measure_likeness(const eq_comparison *c, const eq_folder_labels
             status = eq_moments_add(c->ctx, &l.reference, l.theirs, l.m);
         if (status == EQ_OK)
             status = eq_jackknife(frechet_without, &l, l.n, &cell->measures[EQ_MEASURE_FRECHET]);
-    } else if (status == EQ_OK && kid) {
+    } else if (status == EQ_OK && c->has_kid) {
         status = eq_jackknife(kid_without, &l, l.n, &cell->measures[EQ_MEASURE_KID]);
     }
     eq_moments_free(&l.reference);

@@ -101,7 +101,8 @@ eq_status eq_comparison_json(const eq_comparison *c, json_t **out)
                      "reference", reference, "likeness",
                      !c->reference_folder ? NULL
                      : c->has_frechet     ? "frechet"
-                                          : "kid",
+                     : c->has_kid         ? "kid"
+                                          : "none",
                      "tuning", "count", (json_int_t)c->suite->tuning_count, "seed", (json_int_t)c->suite->tuning_seed,
                      "factors", factors, "methods", c->tuning, "heads", c->heads, "measures", measure_list(), "targets",
                      targets);

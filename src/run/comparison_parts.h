@@ -59,7 +59,7 @@ typedef struct eq_comparison {
     bool self_grading;
     char *reference_folder, *heads_folder; /* of images; NULL: none; owned */
     eq_targets *targets;                   /* [targets] owned */
-    bool has_frechet;                      /* enough images for it; else KID stands in its place */
+    bool has_frechet, has_kid;             /* enough images for it; else KID stands in its place */
     eq_folder_labels reference;
     eq_comparison_row *rows; /* [targets, methods] */
     json_t *tuning;          /* {method: {"factors": ..., "tried": ...}} */
@@ -72,7 +72,7 @@ typedef struct eq_comparison {
 /* Whether the method's strength is to be found. */
 bool eq_comparison_tunes(const eq_comparison *c, int method);
 /* Its pipeline, with the factors set. */
-eq_pipeline *eq_comparison_pipeline(eq_comparison *c, int method);
+eq_status eq_comparison_pipeline(eq_comparison *c, int method, eq_pipeline **out);
 /* Options of a run of the method; NULL: unguided. */
 eq_generate_options eq_comparison_options_of(const eq_comparison *c, const eq_suite_method *method, int64_t seed);
 void eq_comparison_tell(const eq_comparison *c, const char *doing, double more);

@@ -58,7 +58,9 @@ static eq_status generate(tuning *t, int method, const eq_targets *targets, eq_g
     o.count = c->suite->tuning_count;
     o.progress = show;
     o.progress_user = t;
-    eq_pipeline *pipeline = m ? eq_comparison_pipeline(c, method) : c->pipeline;
+    eq_pipeline *pipeline = c->pipeline;
+    if (m)
+        EQ_TRY(eq_comparison_pipeline(c, method, &pipeline));
     EQ_TRY(eq_generate(pipeline, &o, targets, out));
     c->done += (double)(o.count * o.steps);
     return EQ_OK;
