@@ -13,9 +13,6 @@
 #include "train/dataset.h"
 #include "train/label_choice.h"
 
-/* As of train adp. */
-static const float CONFIDENCE = 0.8f;
-
 typedef struct heads_run {
     eq_comparison *c;
     eq_dataset data;
@@ -87,7 +84,7 @@ static eq_status load(void *user, int64_t first, int64_t n, uint8_t *pixels)
         for (int64_t i = 0; i < n; i++) {
             const float *row = p[a] + i * r->attributes[a].classes;
             int best = eq_most_probable(row, r->attributes[a].classes);
-            r->labels[a * r->data.count + first + i] = row[best] >= CONFIDENCE ? best : -1;
+            r->labels[a * r->data.count + first + i] = row[best] >= (float)c->suite->heads_confidence ? best : -1;
         }
     eq_probabilities_free(p, r->attribute_count);
     return status;

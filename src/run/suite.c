@@ -306,9 +306,11 @@ static eq_status read_tuning(eq_context *ctx, eq_suite *s)
 
 static eq_status read_suite(eq_context *ctx, eq_suite *s)
 {
-    static const char *const known[] = {"format",    "name",       "about",  "count",        "steps",       "sampler",
-                                        "eta",       "dtype",      "seeds",  "methods",      "targets",     "evaluator",
-                                        "reference", "classifier", "tuning", "heads_images", "heads_every", NULL};
+    static const char *const known[] = {
+        "format",    "name",       "about",  "count",        "steps",       "sampler",
+        "eta",       "dtype",      "seeds",  "methods",      "targets",     "evaluator",
+        "reference", "classifier", "tuning", "heads_images", "heads_every", "heads_confidence",
+        NULL};
     static const char FORMAT[] = "equipoise suite 1";
     const char *format;
     EQ_TRY(check_keys(ctx, &s->json, known));
@@ -339,6 +341,7 @@ static eq_status read_suite(eq_context *ctx, eq_suite *s)
     EQ_TRY(read_images(ctx, &s->json, "reference", &s->reference, &s->has_reference));
     EQ_TRY(read_images(ctx, &s->json, "heads_images", &s->heads_images, &s->has_heads_images));
     EQ_TRY(eq_json_int_or(ctx, &s->json, "heads_every", 1, 1, 1000, &s->heads_every));
+    EQ_TRY(eq_json_float_or(ctx, &s->json, "heads_confidence", 0.8, 0, 1, &s->heads_confidence));
     EQ_TRY(read_tuning(ctx, s));
     EQ_TRY(read_methods(ctx, s));
     return read_targets(ctx, s);

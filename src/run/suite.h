@@ -68,6 +68,7 @@ typedef struct eq_suite {
     bool has_heads_images;
     eq_suite_images heads_images;
     int64_t heads_every;
+    double heads_confidence; /* less sure labels are not learnt from */
 } eq_suite;
 
 /* EQ_BAD_INPUT names file and key: what is missing, of another type or out of range; keys that are not known, with
