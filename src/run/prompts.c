@@ -125,7 +125,7 @@ eq_status eq_prompts_encode(eq_pipeline *pipeline, const eq_generate_options *o,
 {
     *out = (eq_prompts){0};
     if (!eq_model_prompted(&pipeline->model)) {
-        if (o->prompt_count > 0 || o->negative_prompt)
+        if (o->prompt_count > 0 || o->negative_prompt || o->class_word_count > 0)
             return eq_fail(pipeline->ctx, EQ_BAD_USAGE, "%s takes no prompt: it has no text encoder",
                            pipeline->model.folder);
         return EQ_OK;

@@ -263,7 +263,7 @@ static void refusals(void **state)
     o.cfg = 3;
     o.edit_threshold = 1;
     assert_fails(eq_generate(pipeline, &o, &target, &g), EQ_BAD_USAGE, "threshold");
-    assert_fails(eq_calibrate(pipeline, &o, &target), EQ_BAD_USAGE, "uses no predictors");
+    assert_fails(eq_calibrate(pipeline, &o, &target), EQ_BAD_USAGE, "no strength to be found");
 }
 
 int main(void)
