@@ -65,6 +65,10 @@ eq_generate_options eq_comparison_options_of(const eq_comparison *c, const eq_su
                              .eta = s->eta,
                              .deterministic = s->eta == 0,
                              .method = "none",
+                             .prompts = &s->prompt,
+                             .prompt_count = s->prompt ? 1 : 0,
+                             .negative_prompt = s->negative,
+                             .cfg = s->cfg,
                              .bf16 = c->bf16};
     if (!method)
         return o;
@@ -75,6 +79,10 @@ eq_generate_options eq_comparison_options_of(const eq_comparison *c, const eq_su
     o.guide_first = method->guide_first;
     o.guide_last = method->guide_last;
     o.coupled = method->coupled;
+    if (eq_method_find(method->method)->text != EQ_TEXT_NONE) {
+        o.class_words = s->class_words;
+        o.class_word_count = s->class_word_count;
+    }
     return o;
 }
 
@@ -314,7 +322,7 @@ static eq_status write_all(eq_comparison *c)
 static eq_status run_all(eq_comparison *c)
 {
     EQ_TRY(open_all(c));
-    EQ_TRY(eq_comparison_open_reference(c));
+    EQ_TRY(eq_comparison_open_grading(c));
     EQ_TRY(name_cells(c));
     c->total = foreseen(c);
     EQ_TRY(eq_comparison_train_heads(c));
@@ -343,6 +351,7 @@ static void close_all(eq_comparison *c)
     free(c->method_pipelines);
     free(c->factors);
     free(c->reference_folder);
+    free(c->confusions);
     free(c->heads_folder);
     json_decref(c->tuning);
     json_decref(c->heads);

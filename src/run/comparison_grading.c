@@ -33,8 +33,34 @@ static const char FEATURES[] = "evaluator";
 /* Of which a group is left out at a time. */
 enum { LEAST_FOR_KID = 2 * EQ_KID_LEAST };
 
-eq_status eq_comparison_open_reference(eq_comparison *c)
+static eq_status open_confusions(eq_comparison *c)
 {
+    int count;
+    const eq_attribute *attributes = eq_classifier_attributes(c->evaluator, &count);
+    const eq_confusion *known = eq_classifier_confusions(c->evaluator);
+    c->confusions = calloc((size_t)count + 1, sizeof *c->confusions);
+    if (!c->confusions)
+        return eq_fail_memory(c->ctx, "an evaluator");
+    for (int a = 0; a < count; a++) {
+        if (known[a].classes == 0)
+            continue;
+        eq_status status = eq_confusion_check(c->ctx, &known[a]);
+        if (status == EQ_OK)
+            c->confusions[a] = known[a];
+        else if (status == EQ_FAILED)
+            eq_log(c->ctx, EQ_LOG_WARNING,
+                   "'%s' is reported without correction: its evaluator's confusion matrix is too "
+                   "blurred",
+                   attributes[a].name);
+        else
+            return status;
+    }
+    return EQ_OK;
+}
+
+eq_status eq_comparison_open_grading(eq_comparison *c)
+{
+    EQ_TRY(open_confusions(c));
     const char *folder = c->reference_folder;
     int64_t d = eq_classifier_feature_count(c->evaluator), n = c->suite->count;
     if (!folder)
@@ -233,7 +259,7 @@ static eq_status evaluate(const eq_comparison *c, const graded_run *run, const e
                                  .attribute_count = count,
                                  .attributes = attributes,
                                  .probabilities = (const float *const *)run->answers.probabilities,
-                                 .confusions = eq_classifier_confusions(c->evaluator),
+                                 .confusions = c->confusions,
                                  .targets = targets->items,
                                  .target_count = targets->count,
                                  .reference = c->reference_folder ? &reference : NULL,

@@ -56,6 +56,7 @@ typedef struct eq_comparison {
     eq_pipeline **method_pipelines;        /* [methods] of those with predictors of their own; else NULL */
     double (*factors)[EQ_MAX_ADPS];        /* [methods] tuned, or as stored; 0: none stored */
     eq_classifier *evaluator, *classifier; /* classifier: NULL where there is none */
+    eq_confusion *confusions;              /* [the evaluator's attributes] that can be corrected by; zeroed where not */
     bool self_grading;
     char *reference_folder, *heads_folder; /* of images; NULL: none; owned */
     eq_targets *targets;                   /* [targets] owned */
@@ -92,8 +93,9 @@ eq_status eq_comparison_train_heads(eq_comparison *c);
 
 /* --- comparison_grading.c --- */
 
-/* Labels and features of the reference, and whether there are images enough. */
-eq_status eq_comparison_open_reference(eq_comparison *c);
+/* The confusion matrices; labels and features of the reference, and whether there are images enough. What is lacking is
+ * said here, once for all cells. */
+eq_status eq_comparison_open_grading(eq_comparison *c);
 /* Evaluates all cells and compares them. */
 eq_status eq_comparison_grade(eq_comparison *c);
 /* From the rows' cells to their measures, and what is best of each target's. */

@@ -310,7 +310,7 @@ static eq_status read_suite(eq_context *ctx, eq_suite *s)
         "format",    "name",       "about",  "count",        "steps",       "sampler",
         "eta",       "dtype",      "seeds",  "methods",      "targets",     "evaluator",
         "reference", "classifier", "tuning", "heads_images", "heads_every", "heads_confidence",
-        NULL};
+        "prompt",    "negative",   "cfg",    "class_words",  NULL};
     static const char FORMAT[] = "equipoise suite 1";
     const char *format;
     EQ_TRY(check_keys(ctx, &s->json, known));
@@ -328,6 +328,12 @@ static eq_status read_suite(eq_context *ctx, eq_suite *s)
     if (strcmp(s->dtype, "auto") != 0 && strcmp(s->dtype, "f32") != 0 && strcmp(s->dtype, "bf16") != 0)
         return eq_fail(ctx, EQ_BAD_INPUT, "%s: \"dtype\" should be auto, f32 or bf16, found \"%.60s\"", s->json.where,
                        s->dtype);
+    EQ_TRY(eq_json_string_or(ctx, &s->json, "prompt", NULL, &s->prompt));
+    EQ_TRY(eq_json_string_or(ctx, &s->json, "negative", NULL, &s->negative));
+    EQ_TRY(eq_json_float_or(ctx, &s->json, "cfg", 0, 1, 1000, &s->cfg));
+    if (eq_json_has(&s->json, "class_words"))
+        EQ_TRY(
+            eq_json_strings(ctx, &s->json, "class_words", EQ_SUITE_TARGET_TEXTS, s->class_words, &s->class_word_count));
     EQ_TRY(eq_json_string_or(ctx, &s->json, "evaluator", "evaluator", &s->evaluator));
     EQ_TRY(eq_json_string_or(ctx, &s->json, "classifier", "classifier", &s->classifier));
     EQ_TRY(eq_json_ints(ctx, &s->json, "seeds", 0, INT64_MAX, EQ_SUITE_SEEDS, s->seeds, &s->seed_count));

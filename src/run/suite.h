@@ -53,6 +53,11 @@ typedef struct eq_suite {
     int64_t count, steps;
     double eta;
     const char *dtype; /* "f32", "bf16", "auto" */
+    /* For models with a text encoder: */
+    const char *prompt, *negative; /* NULL: none */
+    double cfg;                    /* 0: the default */
+    int class_word_count;
+    const char *class_words[EQ_SUITE_TARGET_TEXTS]; /* see eq_generate_options */
     int seed_count;
     int64_t seeds[EQ_SUITE_SEEDS];
     int method_count, target_count;

@@ -39,14 +39,16 @@ static void defaults(void **state)
 static void everything(void **state)
 {
     eq_suite s;
-    assert_ok(parse(HEAD "\"steps\": 20, \"eta\": 0, \"methods\": [{\"name\": \"x-1\", \"method\": \"distribution\", "
-                         "\"strength\": 3, \"loss\": \"kl\", \"guide_steps\": \"5..20\", \"coupled\": 4, "
-                         "\"temperature\": 2, \"heads\": {\"per_class\": 50, \"hidden\": 8, \"label_noise\": 0.1}}, "
-                         "{\"method\": \"assign\", \"strength\": \"stored\"}], "
-                         "\"targets\": [{\"name\": \"both\", \"targets\": [\"a=b:1\", \"c=d:1\"]}], "
-                         "\"reference\": \"some/folder\", \"heads_images\": {\"synth\": \"portraits\", \"joint\": "
-                         "\"biased\", \"count\": 10}, \"tuning\": {\"count\": 4, \"seed\": 9, \"factors\": [1, 2.5]}}",
-                    &s));
+    assert_ok(parse(
+        HEAD
+        "\"steps\": 20, \"eta\": 0, \"prompt\": \"a portrait\", \"cfg\": 3, \"class_words\": [\"a=b:c\"], \"methods\": [{\"name\": \"x-1\", \"method\": \"distribution\", "
+        "\"strength\": 3, \"loss\": \"kl\", \"guide_steps\": \"5..20\", \"coupled\": 4, "
+        "\"temperature\": 2, \"heads\": {\"per_class\": 50, \"hidden\": 8, \"label_noise\": 0.1}}, "
+        "{\"method\": \"assign\", \"strength\": \"stored\"}], "
+        "\"targets\": [{\"name\": \"both\", \"targets\": [\"a=b:1\", \"c=d:1\"]}], "
+        "\"reference\": \"some/folder\", \"heads_images\": {\"synth\": \"portraits\", \"joint\": "
+        "\"biased\", \"count\": 10}, \"tuning\": {\"count\": 4, \"seed\": 9, \"factors\": [1, 2.5]}}",
+        &s));
     const eq_suite_method *m = &s.methods[0];
     assert_string_equal(m->name, "x-1");
     assert_int_equal(m->strength, EQ_SUITE_FIXED);
@@ -59,6 +61,9 @@ static void everything(void **state)
     assert_near(m->heads.label_noise, 0.1, 0);
     assert_int_equal(s.methods[1].strength, EQ_SUITE_STORED);
     assert_int_equal(s.targets[0].count, 2);
+    assert_string_equal(s.prompt, "a portrait");
+    assert_near(s.cfg, 3, 0);
+    assert_string_equal(s.class_words[0], "a=b:c");
     assert_string_equal(s.reference.folder, "some/folder");
     assert_false(s.heads_images.balanced);
     assert_int_equal(s.factor_count, 2);
