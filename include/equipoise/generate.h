@@ -44,16 +44,19 @@ typedef struct eq_generate_options {
     const char *spacing; /* of the timesteps: "leading", "trailing", "linspace", "paper" [the model's] */
     double eta;          /* of DDIM, above 0 to 1 [1, the published value; 0 in preset sd] */
     int deterministic;   /* 1: DDIM without noise (eta 0); changes of h then weigh less */
-    const char *method;  /* "none", "distribution", "sample", "assign"; for models with a text encoder "prompt-quota",
-                            "fair-diffusion" ["distribution"; "none" without targets] */
+    const char *method;  /* "none", "distribution", "sample", "assign", "latent-edit"; for models of pixels "universal";
+                            for  models with a text encoder "prompt-quota", "fair-diffusion" ["distribution"; "none"
+                            without  targets]. "rejection" is for runs in folders */
     const char *loss;    /* "chi2", "kl", "l2" ["chi2"] */
     const char *preset;  /* "p2" or "sd": the published settings; what is set here overrides them */
     double strength;     /* of guidance, multiplied by what calibration stored with each predictor [2 to 8, by the
                             method; 1 in presets] */
     double temperature;  /* [the predictor's] */
-    int guide_first, guide_last; /* guided steps, from 1; [all] */
-    int64_t coupled;             /* images that share one P [all; 100 in preset p2] */
-    int64_t micro_batch;         /* images through the network at a time [chosen] */
+    int guide_first, guide_last;  /* guided steps, from 1; [all] */
+    const char *guide_classifier; /* of universal and rejection: folder or file [classifier/ in the model's folder] */
+    int jacobian;                 /* universal: 1: the gradient goes through the network, too, at four times the cost */
+    int64_t coupled;              /* images that share one P [all; 100 in preset p2] */
+    int64_t micro_batch;          /* images through the network at a time [chosen] */
     size_t memory_bytes; /* for the process as a whole; fewer images go through the network at a time, and less is
                             kept between encoder and decoder, to stay within [not bounded; a quarter of the
                             machine's for what is kept] */

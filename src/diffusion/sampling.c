@@ -5,6 +5,7 @@
 
 #include "base/memory.h"
 #include "base/rng.h"
+#include "diffusion/prediction.h"
 
 typedef struct buffers {
     float *input;      /* [rows, count] x scaled for the network */
@@ -12,6 +13,7 @@ typedef struct buffers {
     float *noise;      /* [n, count] */
     float *h;          /* [rows, h count]; NULL without a hook */
     float *scratch;    /* [n, pixels] of semantic guidance; else NULL */
+    float *x0, *dx0;   /* [n, count]; NULL without a hook on x_0 */
 } buffers;
 
 static size_t pixel_count(const eq_sampling *s)
@@ -54,6 +56,8 @@ static void free_buffers(buffers *b)
     eq_buffer_free(b->noise);
     eq_buffer_free(b->h);
     eq_buffer_free(b->scratch);
+    eq_buffer_free(b->x0);
+    eq_buffer_free(b->dx0);
 }
 
 static eq_status allocate_buffers(eq_context *ctx, const eq_sampling *s, buffers *b)
@@ -71,6 +75,11 @@ static eq_status allocate_buffers(eq_context *ctx, const eq_sampling *s, buffers
     if (s->semantic.count > 0) {
         b->scratch = eq_buffer_new((size_t)s->n * pixel_count(s) * sizeof(float));
         complete = complete && b->scratch;
+    }
+    if (s->x0_hook.apply) {
+        b->x0 = eq_buffer_new((size_t)s->n * count * sizeof(float));
+        b->dx0 = eq_buffer_new((size_t)s->n * count * sizeof(float));
+        complete = complete && b->x0 && b->dx0;
     }
     if (complete)
         return EQ_OK;
@@ -135,6 +144,46 @@ static void combine_halves(const eq_sampling *s, buffers *b)
         b->prediction[k] += scale * (conditional[k] - b->prediction[k]);
 }
 
+/* dx0 -> (dx_0/dx_t)^T dx0, in place. x: [n, count] as the network saw it */
+static eq_status pull_to_x(const eq_sampling *s, int i, const eq_prediction *p, const float *x, buffers *b)
+{
+    const eq_plan_call *call = &s->plan->call[i];
+    size_t total = (size_t)s->n * image_count(s);
+    for (size_t k = 0; k < total; k++)
+        if (fabs((double)b->x0[k]) >= p->clip)
+            b->dx0[k] = 0;
+    if (!s->x0_hook.jacobian) {
+        float factor = (float)sqrt(call->alpha_cumprod);
+        for (size_t k = 0; k < total; k++)
+            b->dx0[k] *= factor;
+        return EQ_OK;
+    }
+    EQ_TRY(eq_jacobian_pull(s->x0_hook.jacobian, x, (float)call->timestep, b->dx0, b->x0));
+    for (size_t k = 0; k < total; k++)
+        b->dx0[k] = (float)(p->x0_x * b->dx0[k] + p->x0_m * b->x0[k]);
+    return EQ_OK;
+}
+
+/* Changes the prediction by what the hook on x_0 says. x: [n, count] as the network saw it */
+static eq_status guide_prediction(const eq_sampling *s, int i, const float *x, buffers *b)
+{
+    const eq_plan_call *call = &s->plan->call[i];
+    size_t pixels = (size_t)s->n * (size_t)s->height * (size_t)s->width;
+    size_t channels = (size_t)s->channels, outputs = (size_t)s->output_channels;
+    eq_prediction p = eq_prediction_at(s->plan->schedule, call->alpha_cumprod);
+    if (!s->x0_hook.apply || !s->x0_hook.active(s->x0_hook.user, call->step) || p.eps_m == 0)
+        return EQ_OK;
+    eq_predict(s->plan->schedule, call->alpha_cumprod, pixels, s->channels, s->output_channels, x, b->prediction, b->x0,
+               NULL);
+    EQ_TRY(s->x0_hook.apply(s->x0_hook.user, call->step, b->x0, b->dx0));
+    EQ_TRY(pull_to_x(s, i, &p, x, b));
+    float factor = (float)(sqrt(1 - call->alpha_cumprod) / p.eps_m); /* of the noise's share in the output */
+    for (size_t k = 0; k < pixels; k++)
+        for (size_t c = 0; c < channels; c++)
+            b->prediction[k * outputs + c] += factor * b->dx0[k * channels + c];
+    return EQ_OK;
+}
+
 static size_t sampler_history_count(const eq_sampling *s)
 {
     return (size_t)s->n * (size_t)s->plan->sampler->history * image_count(s);
@@ -160,7 +209,7 @@ static eq_status predict(const eq_sampling *s, int i, eq_sampling_state *state, 
         combine_halves(s, b);
     if (eq_semantic_active(&s->semantic, s->plan->call[i].step))
         add_edits(s, b);
-    return EQ_OK;
+    return guide_prediction(s, i, input, b);
 }
 
 static void step_images(const eq_sampling *s, int i, eq_sampling_state *state, buffers *b)

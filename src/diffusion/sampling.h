@@ -3,6 +3,7 @@
 #define EQ_DIFFUSION_SAMPLING_H
 
 #include "diffusion/denoiser.h"
+#include "diffusion/jacobian.h"
 #include "diffusion/sampler.h"
 #include "diffusion/semantic.h"
 
@@ -19,6 +20,20 @@ typedef struct eq_h_hook {
     bool both_halves; /* with classifier-free guidance: h of the unconditional rows, then of the conditional; else of
                          the conditional alone */
 } eq_h_hook;
+
+/* What plugs in after the network: universal guidance (Bansal et al., CVPR 2023, section 3.1). From the gradient of a
+ * loss at the predicted x_0 the predicted noise becomes
+ *     eps + sqrt(1 - abar) (dx_0/dx_t)^T dx0,
+ * so that x_0 moves against it. With a Jacobian, dx_0/dx_t goes through the network. Without one it is taken as
+ * sqrt(abar), as of the best linear estimate of images of variance 1; to hold the noise fixed instead would make it
+ * 1/sqrt(abar), which at the first steps is above 100. Where x_0 is clamped, its derivative is 0. */
+typedef struct eq_x0_hook {
+    void *user;
+    bool (*active)(const void *user, int step);
+    /* x0: [n, height, width, channels]; dx0: the gradient, like x0, out. */
+    eq_status (*apply)(void *user, int step, const float *x0, float *dx0);
+    eq_jacobian *jacobian; /* of n images; may be NULL */
+} eq_x0_hook;
 
 /* Called when a step is done, after its last call. */
 typedef void (*eq_step_fn)(void *user, int steps_done, int steps);
@@ -49,6 +64,7 @@ typedef struct eq_sampling {
     const int64_t *indices; /* [n] image numbers that key the noise; NULL: first_index, first_index + 1, ... */
     int64_t first_index;
     eq_h_hook hook;      /* apply NULL: none */
+    eq_x0_hook x0_hook;  /* apply NULL: none */
     eq_step_fn progress; /* may be NULL */
     void *progress_user;
     eq_boundary_fn boundary; /* may be NULL */

@@ -7,8 +7,9 @@
 #include "guidance/target.h"
 
 static const eq_method *const methods[] = {
-    &eq_method_none,        &eq_method_distribution, &eq_method_sample,         &eq_method_assign,
-    &eq_method_latent_edit, &eq_method_prompt_quota, &eq_method_fair_diffusion,
+    &eq_method_none,           &eq_method_distribution, &eq_method_sample,
+    &eq_method_assign,         &eq_method_latent_edit,  &eq_method_prompt_quota,
+    &eq_method_fair_diffusion, &eq_method_universal,    &eq_method_rejection,
 };
 
 const eq_method *eq_method_at(int i)

@@ -3,6 +3,8 @@
 #ifndef EQ_GUIDANCE_GUIDE_H
 #define EQ_GUIDANCE_GUIDE_H
 
+#include <stdint.h>
+
 #include "equipoise/target.h"
 
 enum { EQ_GUIDE_ATTRIBUTES = 16 };

@@ -39,6 +39,10 @@ eq_status eq_generate(eq_pipeline *pipeline, const eq_generate_options *options,
     double start = eq_seconds();
     *out = (eq_generation){0};
     EQ_TRY(eq_run_settings_resolve(pipeline, options, targets, &s));
+    if (s.guidance.method->rejects) {
+        eq_run_settings_free(&s);
+        return eq_fail(pipeline->ctx, EQ_BAD_USAGE, "method rejection is for runs in folders");
+    }
     eq_status status = eq_generation_new(pipeline, &s, targets, options->count, options->first_index, out);
     int64_t batch = 0;
     for (int64_t first = 0, n; first < options->count && status == EQ_OK; first += n, batch++) {

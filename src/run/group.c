@@ -22,7 +22,8 @@ struct eq_group {
     eq_denoiser *denoiser;    /* NULL once it had to make room */
     eq_program_memory memory; /* that it was planned */
     size_t carry_bytes, decoder_bytes;
-    double passes; /* of a denoiser that is gone */
+    double passes;         /* of a denoiser that is gone */
+    eq_jacobian *jacobian; /* NULL without */
     eq_group_state state;
     double guidance_seconds;
     const eq_group_watch *watch;
@@ -40,6 +41,20 @@ static eq_status hook_apply(void *user, int step, double timestep, double beta, 
     eq_group *group = user;
     double start = eq_seconds();
     eq_status status = eq_guidance_apply(group->guidance, step, timestep, beta, h);
+    group->guidance_seconds += eq_seconds() - start;
+    return status;
+}
+
+static bool x0_active(const void *user, int step)
+{
+    return eq_guidance_wants_x0(((const eq_group *)user)->guidance, step);
+}
+
+static eq_status x0_apply(void *user, int step, const float *x0, float *dx0)
+{
+    eq_group *group = user;
+    double start = eq_seconds();
+    eq_status status = eq_guidance_apply_x0(group->guidance, step, x0, dx0);
     group->guidance_seconds += eq_seconds() - start;
     return status;
 }
@@ -72,6 +87,7 @@ static eq_sampling sampling_of(eq_group *group)
                          .seed = group->settings->options->seed,
                          .first_index = group->first_index,
                          .hook = {group, hook_active, hook_apply, group->guided > group->n},
+                         .x0_hook = {group, x0_active, group->settings->guide ? x0_apply : NULL, group->jacobian},
                          .boundary = boundary,
                          .boundary_user = group};
 }
@@ -93,8 +109,10 @@ static size_t held_bytes(const eq_group *group)
     size_t in = (size_t)unet->in_channels, out = (size_t)unet->out_channels;
     /* where there is a momentum, it is no larger than one */
     size_t history = (size_t)group->settings->plan.sampler->history + (group->settings->semantic.count > 0);
-    /* x, its scaled copy, noise and history; the prediction; h */
-    size_t image = (pixels * (in * (3 + history) + out) + (size_t)eq_shape_count(&model->h_shape)) * sizeof(float);
+    size_t seen = group->settings->guide ? 2 : 0;
+    /* x, its scaled copy, noise and history; the predicted image and its gradient; the prediction; h */
+    size_t image =
+        (pixels * (in * (3 + history + seen) + out) + (size_t)eq_shape_count(&model->h_shape)) * sizeof(float);
     return (size_t)row_count(group) * image + (size_t)(group->settings->options->count + group->n) * image_bytes(group);
 }
 
@@ -173,6 +191,8 @@ static eq_status open_group(eq_group *group, const eq_targets *targets)
                                    .width = unet->sample_size,
                                    .dtype = s->options->bf16 ? EQ_BF16 : EQ_F32};
     EQ_TRY(eq_networks_take_denoiser(pipeline->ctx, &pipeline->networks, &pipeline->model, &options, &group->denoiser));
+    if (s->options->jacobian)
+        EQ_TRY(eq_jacobian_new(pipeline->ctx, unet, pipeline->model.params, &options, &group->jacobian));
     group->memory = eq_program_memory_use(eq_denoiser_program(group->denoiser));
     group->carry_bytes = eq_denoiser_carry_bytes(group->denoiser);
     eq_sampling sampling = sampling_of(group);
@@ -215,6 +235,7 @@ void eq_group_free(eq_group *group)
         return;
     eq_networks_give_denoiser(&group->pipeline->networks, group->denoiser, group->settings->options->memory_bytes > 0);
     eq_guidance_free(group->guidance);
+    eq_jacobian_free(group->jacobian);
     eq_buffer_free(group->state.sampling.x);
     eq_buffer_free(group->state.sampling.history);
     free(group->state.guidance);
@@ -341,7 +362,8 @@ void eq_group_store(const eq_group *group, int64_t first, eq_generation *out)
 
 double eq_group_passes(const eq_group *group)
 {
-    return group->denoiser ? eq_denoiser_passes(group->denoiser) : group->passes;
+    double passes = group->denoiser ? eq_denoiser_passes(group->denoiser) : group->passes;
+    return passes + (group->jacobian ? eq_jacobian_passes(group->jacobian) : 0);
 }
 
 double eq_group_guidance_seconds(const eq_group *group)

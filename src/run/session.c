@@ -18,7 +18,9 @@ typedef struct run_state {
     eq_run_settings settings;
     json_t *identity;
     char *checkpoint_path;
-    eq_saved_run begun; /* what is continued; zeroed where nothing is */
+    eq_saved_run begun;        /* what is continued; zeroed where nothing is */
+    eq_classifier *classifier; /* the session's verifier, or that of method rejection, then owned */
+    bool rejects;
     eq_verifier verifier;
     eq_session_result *result;
     bool fresh;    /* whether the folder was begun just now */
@@ -135,6 +137,57 @@ static eq_status recall_factors(run_state *r, const json_t *begun)
     return EQ_OK;
 }
 
+/* Rejection is verification of images that nobody guided, and keeps the first that fit. */
+static eq_status open_classifier(run_state *r)
+{
+    const eq_session *s = r->session;
+    const eq_method *method;
+    eq_verification *v = &r->result->verification;
+    EQ_TRY(eq_run_method(r->ctx, &s->options, s->targets, &method));
+    r->rejects = v->rejection = method->rejects;
+    v->limit = s->verify_limit > 0 ? s->verify_limit : method->rejects ? 20 : 3;
+    if (method->rejects && s->verifier)
+        return eq_fail(r->ctx, EQ_BAD_USAGE, "method rejection keeps to the quota by itself; leave out --verify");
+    if (method->rejects) {
+        EQ_TRY(eq_run_guide_path(s->pipeline, &s->options, &v->classifier));
+        EQ_TRY(eq_classifier_open(r->ctx, v->classifier, &r->classifier));
+    } else if (s->verifier) {
+        r->classifier = s->verifier;
+        v->classifier = strdup(s->verifier_name);
+        if (!v->classifier)
+            return eq_fail_memory(r->ctx, "a name");
+    }
+    if (!r->classifier)
+        return EQ_OK;
+    if (s->options.prompt_count > 1)
+        return eq_fail(r->ctx, EQ_BAD_USAGE, "%s takes one prompt at a time, not %d",
+                       r->rejects ? "rejection" : "verification", s->options.prompt_count);
+    EQ_TRY(
+        eq_verifier_new(r->ctx, r->classifier, r->rejects ? "method rejection" : "--verify", s->targets, &r->verifier));
+    r->verifier.first_come = r->rejects;
+    return EQ_OK;
+}
+
+/* Whoever guided or chose would find what it made. */
+static eq_status check_evaluator(const run_state *r)
+{
+    const eq_session *s = r->session;
+    const char *hash = r->settings.guide ? eq_image_guide_hash(r->settings.guide)
+                       : r->rejects      ? eq_classifier_hash(r->classifier)
+                                         : NULL;
+    if (!hash || !s->evaluator || strcmp(hash, eq_classifier_hash(s->evaluator)) != 0)
+        return EQ_OK;
+    if (!s->allow_self_grading)
+        return eq_fail(r->ctx, EQ_BAD_USAGE,
+                       "%s is the classifier of method %s, too: it would find what it made itself; choose another "
+                       "--evaluator, or add --allow-self-grading",
+                       s->evaluator_name, r->settings.guidance.method->name);
+    eq_log(r->ctx, EQ_LOG_WARNING,
+           "the evaluator is the classifier of method %s: its counts say little about the images",
+           r->settings.guidance.method->name);
+    return EQ_OK;
+}
+
 /* begun: the identity of the run that is continued; NULL where a new one begins. */
 static eq_status settle(run_state *r, const json_t *begun)
 {
@@ -148,10 +201,11 @@ static eq_status settle(run_state *r, const json_t *begun)
     }
     EQ_TRY(eq_run_settings_resolve(s->pipeline, &r->options, s->targets, &r->settings));
     EQ_TRY(eq_run_identity(r->ctx, s->pipeline, &r->settings, s->targets, &r->identity));
-    if (s->verifier)
-        json_object_set_new(
-            r->identity, "verification",
-            json_pack("{s:s, s:f}", "classifier", eq_classifier_hash(s->verifier), "limit", s->verify_limit));
+    EQ_TRY(check_evaluator(r));
+    if (r->classifier)
+        json_object_set_new(r->identity, "verification",
+                            json_pack("{s:s, s:f}", "classifier", eq_classifier_hash(r->classifier), "limit",
+                                      r->result->verification.limit));
     return begun ? eq_run_identity_check(r->ctx, begun, r->identity, s->out) : EQ_OK;
 }
 
@@ -166,11 +220,7 @@ static eq_status begin(run_state *r)
     if (state != EQ_FOLDER_NEW && !s->resume)
         return eq_fail(r->ctx, EQ_BAD_USAGE, "%s: there is a run already; %s or choose a new folder", s->out,
                        state == EQ_FOLDER_BEGUN ? "continue it with --resume" : "it is finished: delete it");
-    if (s->verifier && s->options.prompt_count > 1)
-        return eq_fail(r->ctx, EQ_BAD_USAGE, "verification takes one prompt at a time, not %d",
-                       s->options.prompt_count);
-    if (s->verifier)
-        EQ_TRY(eq_verifier_new(r->ctx, s->verifier, s->targets, &r->verifier));
+    EQ_TRY(open_classifier(r));
     if (state == EQ_FOLDER_FINISHED) {
         json_t *finished;
         EQ_TRY(find_finished(r, &finished));
@@ -337,12 +387,11 @@ static eq_status draw_round(run_state *r, eq_tally *tally, int64_t n)
 
 static eq_status verify(run_state *r)
 {
-    const eq_session *s = r->session;
     eq_verification *v = &r->result->verification;
-    if (!s->verifier)
+    if (!r->classifier)
         return EQ_OK;
     v->done = true;
-    int64_t limit = (int64_t)ceil(s->verify_limit * (double)r->options.count);
+    int64_t limit = (int64_t)ceil(v->limit * (double)r->options.count);
     for (bool told = false;; told = true) {
         eq_tally tally;
         EQ_TRY(eq_verifier_tally(r->ctx, &r->verifier, &r->result->generation, &tally));
@@ -367,9 +416,10 @@ static json_t *verification_json(const run_state *r)
     for (int64_t i = 0; i < r->result->generation.count; i++)
         if (r->result->generation.replaces[i] >= 0)
             json_array_append_new(replaced, json_integer((json_int_t)r->result->generation.replaces[i]));
-    return json_pack("{s:o, s:O, s:b, s:i, s:I, s:o, s:f}", "classifier", eq_json_text(r->session->verifier_name),
-                     "asked", json_object_get(r->identity, "verification"), "exact", (int)v->exact, "rounds", v->rounds,
-                     "drawn", (json_int_t)v->drawn, "replaced", replaced, "unet_passes", v->unet_passes);
+    return json_pack("{s:o, s:O, s:b, s:b, s:i, s:I, s:o, s:f}", "classifier", eq_json_text(v->classifier), "asked",
+                     json_object_get(r->identity, "verification"), "rejection", (int)v->rejection, "exact",
+                     (int)v->exact, "rounds", v->rounds, "drawn", (json_int_t)v->drawn, "replaced", replaced,
+                     "unet_passes", v->unet_passes);
 }
 
 /* --- the end --- */
@@ -432,6 +482,8 @@ eq_status eq_session_run(const eq_session *session, eq_session_result *out)
         eq_run_folder_abandon(session->out);
     eq_saved_run_close(&r.begun);
     eq_verifier_free(&r.verifier);
+    if (r.rejects)
+        eq_classifier_close(r.classifier);
     eq_run_settings_free(&r.settings);
     json_decref(r.identity);
     free(r.checkpoint_path);
@@ -443,5 +495,6 @@ void eq_session_result_free(eq_session_result *result)
     if (result->graded)
         eq_grade_free(&result->grade);
     eq_generation_free(&result->generation);
+    free(result->verification.classifier);
     *result = (eq_session_result){0};
 }

@@ -19,7 +19,9 @@ typedef struct eq_session {
     const char *evaluator_name;
     eq_classifier *verifier; /* labels, so that images beyond the quotas can be replaced; NULL: nobody does */
     const char *verifier_name;
-    double verify_limit; /* images to draw in addition, at most, a multiple of the count */
+    double verify_limit; /* images to draw in addition, at most, a multiple of the count; of method rejection, too. 0:
+                            3, of rejection 20 */
+    bool allow_self_grading; /* the evaluator may be the classifier that guides or rejects, with a warning */
     /* Told when another kind of work begins: "calibrating", "generating", "replacing", "labelling". May be NULL. */
     void (*stage)(void *user, const char *doing);
     void *stage_user;
@@ -29,7 +31,10 @@ typedef struct eq_verification {
     bool done, exact;
     int64_t drawn, replaced; /* images drawn in addition, and those that were put in the place of others */
     int rounds;
-    double unet_passes; /* that it cost */
+    double unet_passes; /* that it cost: with rejection, all that went into images thrown away */
+    double limit;       /* of those drawn, as a multiple of the count */
+    bool rejection;     /* images were drawn unguided, by method rejection */
+    char *classifier;   /* its name, owned */
 } eq_verification;
 
 typedef struct eq_session_result {

@@ -2,7 +2,9 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 
+#include "base/path.h"
 #include "diffusion/timesteps.h"
 
 enum { DEFAULT_STEPS = 50, P2_GROUP = 100 };
@@ -200,6 +202,46 @@ static eq_status resolve_text(eq_pipeline *pipeline, const eq_targets *targets, 
     return resolve_semantic(pipeline->ctx, s->options, targets, &s->guidance, &s->semantic);
 }
 
+eq_status eq_run_guide_path(const eq_pipeline *pipeline, const eq_generate_options *o, char **out)
+{
+    *out = o->guide_classifier ? strdup(o->guide_classifier) : eq_path_join(pipeline->model.folder, "classifier");
+    if (!*out)
+        return eq_fail_memory(pipeline->ctx, "a path");
+    if (o->guide_classifier || eq_path_exists(*out))
+        return EQ_OK;
+    free(*out);
+    *out = NULL;
+    return eq_fail(pipeline->ctx, EQ_BAD_USAGE, "%s has no classifier of its own; give one with --guide-classifier",
+                   pipeline->model.folder);
+}
+
+static eq_status resolve_guide(const eq_pipeline *pipeline, const eq_generate_options *o, eq_run_settings *out)
+{
+    const eq_model *model = &pipeline->model;
+    const eq_method *method = out->guidance.method;
+    if (o->jacobian && !method->sees_images)
+        return eq_fail(pipeline->ctx, EQ_BAD_USAGE, "method %s has no use for --jacobian; universal does",
+                       method->name);
+    if (!method->sees_images)
+        return EQ_OK;
+    if (model->latent)
+        return eq_fail(pipeline->ctx, EQ_BAD_USAGE,
+                       "method %s shows predicted images to a classifier: it takes models of pixels, %s is one of "
+                       "latents",
+                       method->name, model->folder);
+    if (o->jacobian && eq_model_prompted(model))
+        return eq_fail(pipeline->ctx, EQ_BAD_USAGE, "--jacobian takes models without prompts; %s has them",
+                       model->folder);
+    char *path;
+    EQ_TRY(eq_run_guide_path(pipeline, o, &path));
+    eq_status status = eq_image_guide_open(pipeline->ctx, path, eq_model_image_size(model), &out->guide);
+    free(path);
+    EQ_TRY(status);
+    out->guide_view = eq_image_guide_view(out->guide);
+    out->guidance.guide = &out->guide_view;
+    return EQ_OK;
+}
+
 eq_status eq_run_settings_resolve(eq_pipeline *pipeline, const eq_generate_options *o, const eq_targets *targets,
                                   eq_run_settings *out)
 {
@@ -219,6 +261,8 @@ eq_status eq_run_settings_resolve(eq_pipeline *pipeline, const eq_generate_optio
         status = eq_run_prompts(pipeline, o, out->guidance.method->text, targets, &out->prompts, &out->cfg);
     if (status == EQ_OK)
         status = resolve_text(pipeline, targets, out);
+    if (status == EQ_OK)
+        status = resolve_guide(pipeline, o, out);
     if (status != EQ_OK) {
         eq_run_settings_free(out);
         return status;
@@ -233,6 +277,7 @@ void eq_run_settings_free(eq_run_settings *settings)
 {
     eq_plan_free(&settings->plan);
     eq_prompts_free(&settings->prompts);
+    eq_image_guide_free(settings->guide);
 }
 
 int64_t eq_run_settings_group(const eq_run_settings *s, int64_t first)
@@ -295,5 +340,9 @@ json_t *eq_run_settings_json(const eq_run_settings *s)
     json_object_set_new(root, "strength", json_real(g->strength));
     json_object_set_new(root, "temperature", json_real(g->temperature));
     json_object_set_new(root, "guide_steps", json_string(steps));
+    if (s->guide) {
+        json_object_set_new(root, "guide_classifier", json_string(eq_image_guide_hash(s->guide)));
+        json_object_set_new(root, "jacobian", json_boolean(o->jacobian));
+    }
     return root;
 }

@@ -6,6 +6,7 @@
 
 #include "diffusion/sampler.h"
 #include "diffusion/semantic.h"
+#include "run/image_guide.h"
 #include "run/prompts.h"
 
 typedef struct eq_run_settings {
@@ -16,7 +17,9 @@ typedef struct eq_run_settings {
     int64_t group; /* images that share one P, at most: see eq_run_settings_group */
     double cfg;    /* scale of classifier-free guidance; 0: none */
     eq_prompts prompts;
-    eq_semantic semantic; /* of fair-diffusion */
+    eq_semantic semantic;  /* of fair-diffusion */
+    eq_image_guide *guide; /* of methods that see images, owned; else NULL */
+    eq_guide guide_view;   /* that guidance has of it */
 } eq_run_settings;
 
 /* The sampling alone: steps, sampler, spacing and eta. Freed with eq_plan_free. */
@@ -30,6 +33,10 @@ eq_status eq_run_prompts(eq_pipeline *pipeline, const eq_generate_options *optio
  * is none of that name. */
 eq_status eq_run_method(eq_context *ctx, const eq_generate_options *options, const eq_targets *targets,
                         const eq_method **out);
+
+/* The classifier of methods that take one: what the options name, else the model's own; malloc'ed. EQ_BAD_USAGE: there
+ * is none. */
+eq_status eq_run_guide_path(const eq_pipeline *pipeline, const eq_generate_options *options, char **out);
 
 /* EQ_BAD_USAGE names the option that is out of range. Freed with eq_run_settings_free; the options, the pipeline and
  * the targets must last as long. */

@@ -2,14 +2,15 @@
 
 #include <stdlib.h>
 
-eq_status eq_verifier_new(eq_context *ctx, eq_classifier *classifier, const eq_targets *targets, eq_verifier *out)
+eq_status eq_verifier_new(eq_context *ctx, eq_classifier *classifier, const char *option, const eq_targets *targets,
+                          eq_verifier *out)
 {
     *out = (eq_verifier){.classifier = classifier};
     out->attributes = eq_classifier_attributes(classifier, &out->attribute_count);
     if (targets->count == 0)
-        return eq_fail(ctx, EQ_BAD_USAGE, "--verify needs a target, such as gender=female:0.5,male:0.5");
+        return eq_fail(ctx, EQ_BAD_USAGE, "%s needs a target, such as gender=female:0.5,male:0.5", option);
     if (targets->count > EQ_MAX_ADPS)
-        return eq_fail(ctx, EQ_BAD_USAGE, "--verify takes at most %d targets, not %d", EQ_MAX_ADPS, targets->count);
+        return eq_fail(ctx, EQ_BAD_USAGE, "%s takes at most %d targets, not %d", option, EQ_MAX_ADPS, targets->count);
     out->targets.items = calloc((size_t)targets->count, sizeof *out->targets.items);
     if (!out->targets.items)
         return eq_fail_memory(ctx, "targets");
@@ -18,7 +19,7 @@ eq_status eq_verifier_new(eq_context *ctx, eq_classifier *classifier, const eq_t
             eq_target_align(ctx, &targets->items[t], out->attributes, out->attribute_count, &out->targets.items[t]);
         if (status != EQ_OK) {
             eq_verifier_free(out);
-            return eq_fail(ctx, status, "the classifier of --verify cannot tell: %s", eq_last_error(ctx));
+            return eq_fail(ctx, status, "the classifier of %s cannot tell: %s", option, eq_last_error(ctx));
         }
         out->targets.count++;
     }
@@ -65,7 +66,7 @@ static int by_sureness(const void *a, const void *b)
     return x->row < y->row ? -1 : x->row > y->row;
 }
 
-/* All rows, the surest first. out: malloc'ed [count] */
+/* All rows in the order in which they are to be kept. out: malloc'ed [count] */
 static eq_status look_at_all(eq_context *ctx, const eq_verifier *v, const eq_generation *g, seen **out)
 {
     float **p;
@@ -78,7 +79,8 @@ static eq_status look_at_all(eq_context *ctx, const eq_verifier *v, const eq_gen
     if (status == EQ_OK) {
         for (int64_t i = 0; i < g->count; i++)
             look(v, p, i, &all[i]);
-        qsort(all, (size_t)g->count, sizeof *all, by_sureness);
+        if (!v->first_come) /* else they are in order */
+            qsort(all, (size_t)g->count, sizeof *all, by_sureness);
         *out = all;
     } else {
         free(all);

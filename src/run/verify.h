@@ -8,14 +8,17 @@
 
 /* The targets of a run in the classes of the classifier that verifies it. */
 typedef struct eq_verifier {
+    bool first_come;           /* of those that fit, the first are kept, not the surest: what chance would have drawn */
     eq_classifier *classifier; /* not owned */
     const eq_attribute *attributes;
     int attribute_count;
     eq_targets targets; /* owned */
 } eq_verifier;
 
-/* EQ_BAD_USAGE where the classifier does not know a target's attributes and classes, or there is no target. */
-eq_status eq_verifier_new(eq_context *ctx, eq_classifier *classifier, const eq_targets *targets, eq_verifier *out);
+/* option: that the classifier is of, for messages. EQ_BAD_USAGE where the classifier does not know a target's
+ * attributes and classes, or there is no target. */
+eq_status eq_verifier_new(eq_context *ctx, eq_classifier *classifier, const char *option, const eq_targets *targets,
+                          eq_verifier *out);
 void eq_verifier_free(eq_verifier *verifier);
 
 /* What a set's labels come to. */
@@ -26,7 +29,7 @@ typedef struct eq_tally {
     int target_count;
 } eq_tally;
 
-/* Labels all rows, and keeps of every kind as many as its quota, the surest first. */
+/* Labels all rows, and keeps of every kind as many as its quota, the surest (see first_come) first. */
 eq_status eq_verifier_tally(eq_context *ctx, const eq_verifier *verifier, const eq_generation *generation,
                             eq_tally *out);
 void eq_tally_free(eq_tally *tally);

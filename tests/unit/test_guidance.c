@@ -496,8 +496,9 @@ static void faults(void **state)
 
 static void method_table(void **state)
 {
-    static const char *const names[] = {"none", "distribution", "sample", "assign", "latent-edit"};
-    for (int i = 0; i < 5; i++) {
+    static const char *const names[] = {"none",        "distribution", "sample",   "assign",
+                                        "latent-edit", "universal",    "rejection"};
+    for (int i = 0; i < 7; i++) {
         assert_non_null(eq_method_find(names[i]));
         assert_string_equal(eq_method_find(names[i])->name, names[i]);
     }

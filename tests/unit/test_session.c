@@ -530,6 +530,116 @@ static void quotas_that_cannot_be_met(void **state)
     free(out);
 }
 
+/* Rejection: images are those of a run without guidance, the quota is exact, the first that fit are kept in their
+ * places, and what was thrown away is counted. */
+static void rejection(void **state)
+{
+    char *out = path_in(folder, "rejection"), *plain = path_in(folder, "plain"), *path = path_in(folder, "classifier");
+    char *again = path_in(folder, "rejection-again");
+    eq_session session = session_in(out);
+    eq_session_result result;
+    stop never = {0};
+    session.options.progress_user = &never;
+    session.options.guide_classifier = path;
+    session.options.method = "none";
+    session.out = plain;
+    run_whole(&session);
+    session.options.method = "rejection";
+    session.out = out;
+    assert_ok(eq_session_run(&session, &result));
+    const eq_verification *v = &result.verification;
+    assert_true(v->done && v->rejection && v->exact && v->drawn >= v->replaced && v->replaced > 0);
+    assert_string_equal(v->classifier, path);
+    assert_near(v->unet_passes, (double)(v->drawn * STEPS), 0);
+    assert_near(result.generation.unet_passes, (double)((COUNT + v->drawn) * STEPS), 0);
+    int kept = 0, replaced;
+    for (int i = 0; i < COUNT; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "images/%06d.png", FIRST + i);
+        if (is_there(out, name)) {
+            assert_same_file(out, plain, name);
+            kept++;
+        }
+        assert_false(result.generation.moved[i]);
+    }
+    assert_int_equal(kept + v->replaced, COUNT);
+    assert_int_equal(women_in(out, &replaced), COUNT / 2);
+    assert_int_equal(replaced, v->replaced);
+    int64_t calls = never.calls;
+    eq_session_result_free(&result);
+
+    session.out = again;
+    session.resume = true;
+    for (int64_t at = 0; at < calls; at += 5) {
+        stop cut = {.at = 5};
+        session.options.progress_user = &cut;
+        eq_status status = eq_session_run(&session, &result);
+        eq_session_result_free(&result);
+        eq_cancel_clear(ctx);
+        if (status == EQ_OK)
+            break;
+        assert_int_equal(status, EQ_CANCELLED);
+    }
+    session.options.progress_user = &never;
+    run_whole(&session);
+    assert_same_run(out, again);
+
+    char *graded = path_in(folder, "graded");
+    session.out = graded;
+    session.evaluator = verifier;
+    session.evaluator_name = "evaluator";
+    assert_fails(eq_session_run(&session, &result), EQ_BAD_USAGE, "--allow-self-grading");
+    eq_session_result_free(&result);
+    session.allow_self_grading = true;
+    assert_ok(eq_session_run(&session, &result));
+    eq_session_result_free(&result);
+    session.out = plain;
+    session.verifier = verifier;
+    session.replace = true;
+    assert_fails(eq_session_run(&session, &result), EQ_BAD_USAGE, "leave out --verify");
+    eq_session_result_free(&result);
+    free(out);
+    free(plain);
+    free(path);
+    free(again);
+    free(graded);
+}
+
+/* Universal guidance, stopped at every few calls, gives what it gives in one go; the classifier is part of the run. */
+static void universal_continues(void **state)
+{
+    char *whole = path_in(folder, "universal"), *out = path_in(folder, "universal-cut");
+    char *path = path_in(folder, "classifier");
+    eq_session session = session_in(whole);
+    eq_session_result result;
+    stop never = {0};
+    session.options.progress_user = &never;
+    session.options.guide_classifier = path;
+    session.options.method = "universal";
+    run_whole(&session);
+    session.out = out;
+    session.resume = true;
+    for (int k = 0;; k++) {
+        stop cut = {.at = 4};
+        session.options.progress_user = &cut;
+        eq_status status = eq_session_run(&session, &result);
+        eq_session_result_free(&result);
+        eq_cancel_clear(ctx);
+        if (status == EQ_OK)
+            break;
+        assert_int_equal(status, EQ_CANCELLED);
+        assert_true(k < 100);
+    }
+    assert_same_run(whole, out);
+    session.options.progress_user = &never;
+    session.options.jacobian = 1;
+    assert_fails(eq_session_run(&session, &result), EQ_BAD_USAGE, "jacobian");
+    eq_session_result_free(&result);
+    free(whole);
+    free(out);
+    free(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -541,6 +651,8 @@ int main(void)
         cmocka_unit_test(damaged_checkpoints_are_refused),
         cmocka_unit_test(quotas_are_met),
         cmocka_unit_test(quotas_that_cannot_be_met),
+        cmocka_unit_test(rejection),
+        cmocka_unit_test(universal_continues),
     };
     ctx = eq_context_new();
     omp_set_num_threads(1);

@@ -31,10 +31,12 @@ typedef struct settings {
     eq_texts class_words;
     double cfg, edit_threshold, edit_momentum, edit_momentum_decay;
     int64_t class_label;
+    const char *guide_classifier;
+    bool jacobian, allow_self_grading;
 } settings;
 
-static const char *const methods[] = {"none",        "distribution", "sample",         "assign",
-                                      "latent-edit", "prompt-quota", "fair-diffusion", NULL};
+static const char *const methods[] = {"none",      "distribution", "sample",       "assign",         "latent-edit",
+                                      "universal", "rejection",    "prompt-quota", "fair-diffusion", NULL};
 static const char *const losses[] = {"chi2", "kl", "l2", NULL};
 static const char *const samplers[] = {"ddim", "ddpm",        "pndm",  "euler", "euler-ancestral",
                                        "heun", "dpmsolver++", "model", NULL};
@@ -100,6 +102,10 @@ static const eq_option options[] = {
      .help =
          "classifier that labels and grades the result, of any kind that label takes: a folder or a file, or one in "
          "the model's folder"},
+    {.name = "allow-self-grading",
+     .kind = EQ_FLAG,
+     .member = offsetof(settings, allow_self_grading),
+     .help = "let the classifier that guides or rejects grade, too, which says little about the images"},
     {.name = "report",
      .kind = EQ_CHOICE,
      .value = "KIND",
@@ -183,7 +189,7 @@ static const eq_option options[] = {
      .standard = "3",
      .real = {0.01, 1000},
      .member = offsetof(settings, verify_limit),
-     .help = "images to draw for it, at most, as a multiple of --count"},
+     .help = "images to draw for it, at most, as a multiple of --count; for method rejection 20 if not given"},
     {.heading = "Guidance"},
     {.name = "method",
      .kind = EQ_CHOICE,
@@ -201,6 +207,16 @@ static const eq_option options[] = {
      .member = offsetof(settings, strength),
      .help =
          "strength of guidance, in distances between classes; 0 for the method's own. auto tries a few for each attribute on a small batch and stores the best in its predictor's file"},
+    {.name = "guide-classifier",
+     .kind = EQ_FILE,
+     .value = "DIR|FILE",
+     .member = offsetof(settings, guide_classifier),
+     .help = "classifier of methods universal and rejection, a folder or a file, or one in the model's folder, whose "
+             "classifier/ it is if not given"},
+    {.name = "jacobian",
+     .kind = EQ_FLAG,
+     .member = offsetof(settings, jacobian),
+     .help = "universal: take the gradient through the network, too, at four times the cost"},
     {.name = "loss",
      .kind = EQ_CHOICE,
      .value = "NAME",
@@ -319,7 +335,7 @@ static const char *const examples[] = {
 typedef struct generate_run {
     const eq_invocation *call;
     const settings *s;
-    char *model, *evaluator_folder, *verifier_folder, *twins_folder;
+    char *model, *evaluator_folder, *verifier_folder, *guide_folder, *twins_folder;
     eq_pipeline *pipeline;
     eq_classifier *evaluator, *verifier;
     eq_targets targets;
@@ -367,6 +383,51 @@ static eq_status open_classifiers(generate_run *r)
     return EQ_OK;
 }
 
+/* The method, where it works with a classifier of images: targets are then of what that one tells apart. */
+static const eq_method *method_with_classifier(const generate_run *r)
+{
+    const eq_method *method = r->session.options.method ? eq_method_find(r->session.options.method) : NULL;
+    return method && (method->sees_images || method->rejects) ? method : NULL;
+}
+
+static eq_status add_targets(generate_run *r, const eq_attribute *known, int known_count)
+{
+    eq_context *ctx = r->call->ctx;
+    const settings *s = r->s;
+    for (int i = 0; i < s->targets.count; i++)
+        EQ_TRY(eq_targets_add(ctx, &r->targets, s->targets.item[i], known, known_count));
+    for (int i = 0; i < s->target_files.count; i++)
+        EQ_TRY(eq_targets_read(ctx, &r->targets, s->target_files.item[i], known, known_count));
+    return EQ_OK;
+}
+
+static eq_status open_targets(generate_run *r)
+{
+    eq_context *ctx = r->call->ctx;
+    int count;
+    eq_classifier *classifier;
+    char *path;
+    if (r->s->guide_classifier && !method_with_classifier(r))
+        return eq_fail(ctx, EQ_BAD_USAGE, "--guide-classifier is of methods universal and rejection");
+    if (!method_with_classifier(r)) {
+        const eq_attribute *known = eq_pipeline_attributes(r->pipeline, &count);
+        if (eq_method_find(methods[r->s->method])->text != EQ_TEXT_NONE)
+            known = NULL; /* prompts are the only ones that have to know the classes */
+        return add_targets(r, known, count);
+    }
+    if (r->s->guide_classifier)
+        EQ_TRY(eq_classifier_folder(ctx, r->model, r->s->guide_classifier, &r->guide_folder));
+    r->session.options.guide_classifier = r->guide_folder;
+    EQ_TRY(eq_run_guide_path(r->pipeline, &r->session.options, &path));
+    eq_status status = eq_classifier_open(ctx, path, &classifier);
+    free(path);
+    EQ_TRY(status);
+    const eq_attribute *known = eq_classifier_attributes(classifier, &count);
+    status = add_targets(r, known, count);
+    eq_classifier_close(classifier);
+    return status;
+}
+
 static eq_status open_all(generate_run *r)
 {
     eq_context *ctx = r->call->ctx;
@@ -378,14 +439,7 @@ static eq_status open_all(generate_run *r)
         EQ_TRY(eq_pipeline_use_vae(r->pipeline, s->vae));
     for (int i = 0; i < s->adps.count; i++)
         EQ_TRY(eq_add_heads(ctx, r->pipeline, s->adps.item[i], &r->session.options));
-    int known_count;
-    const eq_attribute *known = eq_pipeline_attributes(r->pipeline, &known_count);
-    if (eq_method_find(methods[s->method])->text != EQ_TEXT_NONE)
-        known = NULL; /* prompts are the only ones that have to know the classes */
-    for (int i = 0; i < s->targets.count; i++)
-        EQ_TRY(eq_targets_add(ctx, &r->targets, s->targets.item[i], known, known_count));
-    for (int i = 0; i < s->target_files.count; i++)
-        EQ_TRY(eq_targets_read(ctx, &r->targets, s->target_files.item[i], known, known_count));
+    EQ_TRY(open_targets(r));
     return open_classifiers(r);
 }
 
@@ -409,6 +463,7 @@ static void fill_options(generate_run *r)
         .temperature = s->temperature,
         .guide_first = (int)s->guide_steps.first,
         .guide_last = (int)s->guide_steps.last,
+        .jacobian = s->jacobian,
         .coupled = s->coupled,
         .micro_batch = s->micro_batch,
         .memory_bytes = (size_t)s->memory,
@@ -442,7 +497,8 @@ static void fill_session(generate_run *r)
     session->evaluator_name = r->evaluator_folder;
     session->verifier = r->verifier;
     session->verifier_name = r->verifier_folder;
-    session->verify_limit = s->verify_limit;
+    session->verify_limit = eq_given(r->call, "verify-limit") ? s->verify_limit : 0;
+    session->allow_self_grading = s->allow_self_grading;
     session->stage = show_stage;
     session->stage_user = r;
 }
@@ -465,6 +521,7 @@ static eq_status make_twins(generate_run *r)
     twins.calibrate = false;
     twins.resume = true;
     twins.options.method = "none";
+    twins.options.jacobian = 0;
     eq_status status = eq_session_run(&twins, &result);
     eq_session_result_free(&result);
     return status;
@@ -506,9 +563,15 @@ static void print_verification(const generate_run *r)
     int64_t replaced = 0;
     for (int64_t i = 0; i < g->count; i++)
         replaced += g->replaces[i] >= 0;
+    if (v->rejection) {
+        printf("kept to the quota by %s: %" PRId64 " images thrown away (%.0f U-Net passes, %.0f%% more)\n",
+               v->classifier, v->drawn, v->unet_passes,
+               100 * v->unet_passes / fmax(g->unet_passes - v->unet_passes, 1));
+        return;
+    }
     printf("verified by %s: %" PRId64 " of %" PRId64 " images replaced, %" PRId64 " drawn for it (%.0f U-Net passes, "
            "%.0f%% more)\n",
-           r->verifier_folder, replaced, g->count, v->drawn, v->unet_passes,
+           v->classifier, replaced, g->count, v->drawn, v->unet_passes,
            100 * v->unet_passes / fmax(g->unet_passes - v->unet_passes, 1));
 }
 
@@ -569,7 +632,7 @@ static eq_status generate(generate_run *r)
         return eq_fail(r->call->ctx, EQ_FAILED,
                        "the quota was not met within the %" PRId64 " images that --verify-limit %g lets be drawn; what "
                        "was found is in %s",
-                       v->drawn, r->s->verify_limit, r->s->out);
+                       v->drawn, v->limit, r->s->out);
     return EQ_OK;
 }
 
@@ -586,6 +649,7 @@ static eq_status run(const eq_invocation *call)
     free(r.model);
     free(r.evaluator_folder);
     free(r.verifier_folder);
+    free(r.guide_folder);
     free(r.twins_folder);
     return status;
 }
