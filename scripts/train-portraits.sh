@@ -48,7 +48,7 @@ cp "$work/evaluator/classifier."* "$model/evaluator/"
 for target in gender=female:0.5,male:0.5 skin=light:1/3,medium:1/3,dark:1/3 age=young:0.5,older:0.5 \
     glasses=no:0.5,yes:0.5; do # stores each attribute's factor
     for method in distribution assign; do
-        "$tool" generate --model "$model" --count 1 --steps 25 --dtype bf16 --method "$method" --target "$target" \
+        "$tool" generate --model "$model" --count 1 --steps 50 --dtype bf16 --method "$method" --target "$target" \
             --strength auto --out "$work/calibration/$method-${target%%=*}"
     done
 done

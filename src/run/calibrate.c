@@ -1,6 +1,6 @@
 /* --strength auto: how much harder than usual a method must draw each attribute. A few factors are tried on a small
- * batch, from weak to strong, and the best trade between distance to the target and drift from the unguided twins is
- * kept. */
+ * batch, in as many steps as the run has, from weak to strong, and the best trade between distance to the target and
+ * drift from the unguided twins is kept. */
 #include <math.h>
 #include <stdlib.h>
 
@@ -8,7 +8,7 @@
 #include "run/calibrate.h"
 #include "run/settings.h"
 
-enum { CALIBRATION_IMAGES = 64, CALIBRATION_STEPS = 25 };
+enum { CALIBRATION_IMAGES = 64 };
 
 static const double factors[] = {0.5, 1, 2, 4, 8};
 
@@ -115,7 +115,6 @@ eq_status eq_calibrate(eq_pipeline *pipeline, const eq_generate_options *options
     eq_generate_options o = *options;
     o.method = method->name;
     o.count = o.coupled = CALIBRATION_IMAGES;
-    o.steps = o.steps > 0 && o.steps < CALIBRATION_STEPS ? o.steps : CALIBRATION_STEPS;
     o.guide_first = o.guide_last = 0;
     o.strength = 0; /* factors belong to the method's own */
     /* Other images than those of the run, so that the choice does not fit itself to them. */
