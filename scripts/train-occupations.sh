@@ -34,4 +34,9 @@ for name in classifier evaluator; do
     ' "$work/$name-unseen.csv" "$work/unseen/labels.csv"
 done
 
-"$tool" train tokenizer --captions "$work/train/captions.csv" --out "$work/tokenizer"
+"$tool" train tokenizer --captions "$work/train/captions.csv" --length 24 --out "$work/tokenizer"
+
+# Pictures of 64x64 become latents of 16x16x4.
+"$tool" train vae --images "$work/train/images" --out "$work/vae" --size 64 --channels 16,32,64 --layers 1 \
+    --steps 3000 --batch 16 --learning-rate 2e-3 --warmup 100 --ema 0.995 --edges 0.5 --kl 1e-4 --dtype bf16 \
+    --weights bf16 --seed 31 --resume

@@ -1,14 +1,8 @@
 #include "diffusion/model.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
-#include "base/file.h"
 #include "base/path.h"
-#include "models/diffusers_unet.h"
-#include "models/weights.h"
-
-static const char weights_name[] = "unet/diffusion_pytorch_model.safetensors";
 
 static eq_status find_h_shape(eq_context *ctx, eq_model *model)
 {
@@ -82,50 +76,4 @@ void eq_model_close(eq_model *model)
     free(model->folder);
     free(model->vae_path);
     *model = (eq_model){0};
-}
-
-static eq_status write_index(eq_context *ctx, const char *path, const char *scheduler)
-{
-    char text[512];
-    int length = snprintf(text, sizeof text,
-                          "{\n"
-                          "  \"_class_name\": \"DDIMPipeline\",\n"
-                          "  \"_diffusers_version\": \"0.14.0\",\n"
-                          "  \"unet\": [\"diffusers\", \"UNet2DModel\"],\n"
-                          "  \"scheduler\": [\"diffusers\", \"%s\"]\n"
-                          "}\n",
-                          scheduler);
-    return eq_file_write(ctx, path, text, (size_t)length);
-}
-
-/* The index comes last: where it stands, the folder is complete. */
-eq_status eq_model_save(eq_context *ctx, const char *folder, const eq_unet_config *unet, const eq_params *params,
-                        const eq_schedule *schedule, eq_dtype dtype)
-{
-    char *unet_folder = eq_path_join(folder, "unet"), *scheduler_folder = eq_path_join(folder, "scheduler");
-    char *config = eq_path_join(folder, "unet/config.json"), *weights = eq_path_join(folder, weights_name);
-    char *scheduler = eq_path_join(folder, "scheduler/scheduler_config.json");
-    char *index = eq_path_join(folder, "model_index.json");
-    eq_status status = EQ_OK;
-    if (!unet_folder || !scheduler_folder || !config || !weights || !scheduler || !index)
-        status = eq_fail_memory(ctx, "paths");
-    if (status == EQ_OK)
-        status = eq_make_folders(ctx, unet_folder);
-    if (status == EQ_OK)
-        status = eq_make_folders(ctx, scheduler_folder);
-    if (status == EQ_OK)
-        status = eq_weights_save(ctx, params, weights, dtype, &(eq_metadata){"format", "pt"}, 1);
-    if (status == EQ_OK)
-        status = eq_unet_config_write(ctx, config, unet);
-    if (status == EQ_OK)
-        status = eq_schedule_write(ctx, scheduler, schedule);
-    if (status == EQ_OK)
-        status = write_index(ctx, index, schedule->config.scheduler);
-    free(unet_folder);
-    free(scheduler_folder);
-    free(config);
-    free(weights);
-    free(scheduler);
-    free(index);
-    return status;
 }

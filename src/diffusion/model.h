@@ -5,6 +5,7 @@
 
 #include "diffusion/schedule.h"
 #include "io/tensor_file.h"
+#include "models/clip_text.h"
 #include "models/unet.h"
 #include "models/vae.h"
 
@@ -47,6 +48,21 @@ int eq_model_image_size(const eq_model *model);
 /* Writes a pixel model as a diffusers folder. dtype: of the weights in the file. */
 eq_status eq_model_save(eq_context *ctx, const char *folder, const eq_unet_config *unet, const eq_params *params,
                         const eq_schedule *schedule, eq_dtype dtype);
+
+/* A model of latents and text, as it is written. */
+typedef struct eq_text_model {
+    const eq_unet_config *unet;
+    const eq_params *unet_params;
+    const eq_clip_text_config *text;
+    const eq_params *text_params;
+    int bos, eos, pad; /* the tokenizer's ids */
+    const eq_schedule *schedule;
+    const char *vae, *tokenizer; /* folders, whose files are copied */
+} eq_text_model;
+
+/* Writes it as a folder that diffusers' StableDiffusionPipeline loads. dtype: of the U-Net's and the text transformer's
+ * weights. */
+eq_status eq_text_model_save(eq_context *ctx, const char *folder, const eq_text_model *model, eq_dtype dtype);
 
 /* Parts of eq_model_open: fill a zeroed model, with `params` and `folder` there; on failure eq_model_close cleans up.
  */

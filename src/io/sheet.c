@@ -1,5 +1,6 @@
 #include "io/sheet.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static void paste(const eq_image *from, eq_image *to, int left, int top)
@@ -31,4 +32,24 @@ eq_status eq_sheet(eq_context *ctx, const eq_image *images, int count, int colum
     for (int i = 0; i < count; i++)
         paste(&images[i], out, gap + i % columns * (width + gap), gap + i / columns * (height + gap));
     return EQ_OK;
+}
+
+eq_status eq_sheet_write(eq_context *ctx, const float *images, int count, int side, int columns, const char *path)
+{
+    eq_image sheet = {0}, *list = calloc((size_t)count, sizeof *list);
+    eq_status status = list ? EQ_OK : eq_fail_memory(ctx, "a sheet");
+    for (int i = 0; i < count && status == EQ_OK; i++) {
+        status = eq_image_new(ctx, side, side, &list[i]);
+        if (status == EQ_OK)
+            eq_image_from_float(images + (size_t)i * (size_t)side * (size_t)side * 3, &list[i]);
+    }
+    if (status == EQ_OK)
+        status = eq_sheet(ctx, list, count, columns, 2, &sheet);
+    if (status == EQ_OK)
+        status = eq_image_write_png(ctx, path, &sheet);
+    for (int i = 0; list && i < count; i++)
+        eq_image_free(&list[i]);
+    free(list);
+    eq_image_free(&sheet);
+    return status;
 }

@@ -168,8 +168,9 @@ static void answer_transformer(unet_builder *u, eq_value context, int level, con
     *next += 2 * transformer.layers;
 }
 
-/* The stage of the context: what it answers to all transformers, in the order in which they run. */
-static void answer_all(unet_builder *u, int64_t n, eq_unet *out)
+/* The stage of the context, which is an input unless it is given: what it answers to all transformers, in the order in
+ * which they run. */
+static void answer_all(unet_builder *u, int64_t n, eq_value given, eq_unet *out)
 {
     const eq_unet_config *config = u->config;
     eq_value *next = u->answers;
@@ -178,7 +179,7 @@ static void answer_all(unet_builder *u, int64_t n, eq_unet *out)
     if (config->cross_attention_dim == 0)
         return;
     eq_shape shape = eq_shape_of(n, config->context_length, config->cross_attention_dim);
-    out->context = eq_graph_input(u->b->graph, "context", EQ_F32, shape);
+    out->context = given != EQ_NONE ? given : eq_graph_input(u->b->graph, "context", EQ_F32, shape);
     eq_value context = eq_cast(u->b->graph, out->context, u->b->graph->dtype);
     for (int level = 0; level <= last; level++)
         for (int i = 0; config->down_attention[level] && i < config->layers_per_block; i++)
@@ -235,6 +236,12 @@ static eq_value center(eq_graph *g, eq_value x)
 eq_status eq_unet_build(const eq_builder *b, const eq_unet_config *config, int64_t n, int64_t h, int64_t w,
                         eq_unet *out)
 {
+    return eq_unet_build_on(b, config, n, h, w, EQ_NONE, out);
+}
+
+eq_status eq_unet_build_on(const eq_builder *b, const eq_unet_config *config, int64_t n, int64_t h, int64_t w,
+                           eq_value context, eq_unet *out)
+{
     eq_graph *g = b->graph;
     eq_value skips[EQ_UNET_MAX_LEVELS * 32], answers[MOST_ANSWERS];
     unet_builder u = {.b = b,
@@ -245,7 +252,7 @@ eq_status eq_unet_build(const eq_builder *b, const eq_unet_config *config, int64
                       .answers = answers,
                       .skips = skips};
 
-    answer_all(&u, n, out);
+    answer_all(&u, n, context, out);
     eq_graph_next_stage(g);
     out->sample = eq_graph_input(g, "sample", EQ_F32, eq_shape_of(n, h, w, config->in_channels));
     embed_conditions(&u, n, out);

@@ -69,6 +69,11 @@ eq_status eq_unet_check(eq_context *ctx, const eq_unet_config *config, const cha
 eq_status eq_unet_build(const eq_builder *b, const eq_unet_config *config, int64_t n, int64_t h, int64_t w,
                         eq_unet *out);
 
+/* The same with a context, [n, context_length, cross_attention_dim], that the graph computes (a text transformer that
+ * is trained along), in place of an input. */
+eq_status eq_unet_build_on(const eq_builder *b, const eq_unet_config *config, int64_t n, int64_t h, int64_t w,
+                           eq_value context, eq_unet *out);
+
 /* Declares the parameters (names, shapes, initialisation) into an empty list. */
 eq_status eq_unet_declare(eq_params *params, const eq_unet_config *config);
 

@@ -22,6 +22,8 @@ typedef struct eq_vae_config {
 eq_status eq_vae_config_read(eq_context *ctx, const char *path, eq_vae_config *out);
 /* The same from memory; `name` stands for the file in messages. */
 eq_status eq_vae_config_parse(eq_context *ctx, const char *text, size_t size, const char *name, eq_vae_config *out);
+/* Writes it so that diffusers loads the folder: the same keys. sample_size: pixels a side it was trained at. */
+eq_status eq_vae_config_write(eq_context *ctx, const char *path, const eq_vae_config *config, int sample_size);
 /* Checks ranges and divisibility; the message names the field. `file` is named in it. */
 eq_status eq_vae_check(eq_context *ctx, const eq_vae_config *config, const char *file);
 

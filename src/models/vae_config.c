@@ -1,6 +1,8 @@
 /* vae/config.json */
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "io/json.h"
 #include "models/vae.h"
 
@@ -104,4 +106,40 @@ eq_status eq_vae_config_parse(eq_context *ctx, const char *text, size_t size, co
     eq_json json;
     EQ_TRY(eq_json_parse(ctx, text, size, name, &json));
     return read_and_close(ctx, &json, out);
+}
+
+/* --- writing --- */
+
+static json_t *repeated(const char *text, int count)
+{
+    json_t *array = json_array();
+    for (int i = 0; i < count; i++)
+        json_array_append_new(array, json_string(text));
+    return array;
+}
+
+static json_t *numbers(const int *values, int count)
+{
+    json_t *array = json_array();
+    for (int i = 0; i < count; i++)
+        json_array_append_new(array, json_integer(values[i]));
+    return array;
+}
+
+eq_status eq_vae_config_write(eq_context *ctx, const char *path, const eq_vae_config *config, int sample_size)
+{
+    int levels = config->levels;
+    json_t *root =
+        json_pack("{s:s, s:s, s:i, s:i, s:o, s:o, s:o, s:i, s:s, s:i, s:i, s:i, s:f}", "_class_name", "AutoencoderKL",
+                  "_diffusers_version", "0.14.0", "in_channels", config->in_channels, "out_channels",
+                  config->out_channels, "down_block_types", repeated("DownEncoderBlock2D", levels), "up_block_types",
+                  repeated("UpDecoderBlock2D", levels), "block_out_channels",
+                  numbers(config->block_out_channels, levels), "layers_per_block", config->layers_per_block, "act_fn",
+                  "silu", "latent_channels", config->latent_channels, "norm_num_groups", config->norm_num_groups,
+                  "sample_size", sample_size, "scaling_factor", (double)config->scaling_factor);
+    char *text = root ? json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(7)) : NULL;
+    json_decref(root);
+    eq_status status = text ? eq_file_write(ctx, path, text, strlen(text)) : eq_fail_memory(ctx, "a configuration");
+    free(text);
+    return status;
 }

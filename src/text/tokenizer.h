@@ -37,6 +37,10 @@ void eq_tokenizer_free(eq_tokenizer *tokenizer);
  * `special`; what is missing stays as it is. */
 eq_status eq_special_tokens_read(eq_context *ctx, const eq_json *json, eq_special_tokens *special);
 
+/* Tokens of a text, start and end among them, that the tokenizer's folder says its model takes: "model_max_length" of
+ * tokenizer_config.json, or CLIP's 77. */
+eq_status eq_tokenizer_length(eq_context *ctx, const char *folder, int *length);
+
 int32_t eq_tokenizer_bos(const eq_tokenizer *tokenizer);
 int32_t eq_tokenizer_eos(const eq_tokenizer *tokenizer);
 int32_t eq_tokenizer_pad(const eq_tokenizer *tokenizer);

@@ -52,3 +52,19 @@ eq_status eq_tokenizer_open(eq_context *ctx, const char *folder, eq_tokenizer **
     EQ_TRY(eq_vocabulary_open(ctx, folder, &vocabulary));
     return eq_tokenizer_new(ctx, &vocabulary, &special, folder, out);
 }
+
+eq_status eq_tokenizer_length(eq_context *ctx, const char *folder, int *length)
+{
+    int64_t found = 77;
+    char *path = eq_path_join(folder, "tokenizer_config.json");
+    if (!path)
+        return eq_fail_memory(ctx, "a path");
+    eq_json json = {0};
+    eq_status status = eq_path_exists(path) ? eq_json_read(ctx, path, &json) : EQ_OK;
+    if (status == EQ_OK && json.object)
+        status = eq_json_int_or(ctx, &json, "model_max_length", found, 2, 4096, &found);
+    *length = (int)found;
+    eq_json_close(&json);
+    free(path);
+    return status;
+}

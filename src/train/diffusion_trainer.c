@@ -1,7 +1,25 @@
 #include "train/diffusion_trainer.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 /* Substreams of a visit's randomness. */
-enum { VISIT_TIMESTEP, VISIT_NOISE, VISIT_FLIP, VISIT_SKIPS };
+enum { VISIT_TIMESTEP, VISIT_NOISE, VISIT_FLIP, VISIT_SKIPS, VISIT_CAPTION };
+
+static bool has_text(const eq_diffusion_trainer *trainer)
+{
+    return trainer->options.unet.cross_attention_dim > 0;
+}
+
+/* The text transformer's states, or EQ_NONE for networks without a context. */
+static eq_value build_text(eq_diffusion_trainer *trainer, const eq_builder *b)
+{
+    const eq_diffusion_training *o = &trainer->options;
+    if (!has_text(trainer))
+        return EQ_NONE;
+    eq_clip_text_build(b, &o->text, o->batch, o->unet.context_length, &trainer->text);
+    return trainer->text.last;
+}
 
 static eq_status build(eq_diffusion_trainer *trainer, eq_context *ctx)
 {
@@ -15,7 +33,8 @@ static eq_status build(eq_diffusion_trainer *trainer, eq_context *ctx)
     eq_value loss = EQ_NONE;
     eq_unet_config unet = o->unet;
     unet.skip_switches = o->skip_dropout > 0;
-    if (eq_unet_build(&builder, &unet, o->batch, size, size, &trainer->unet) == EQ_OK) {
+    eq_value context = build_text(trainer, &builder);
+    if (eq_unet_build_on(&builder, &unet, o->batch, size, size, context, &trainer->unet) == EQ_OK) {
         eq_value prediction = trainer->unet.prediction;
         trainer->target = eq_graph_input(graph, "target", EQ_F32, *eq_shape_at(graph, trainer->unet.sample));
         trainer->weight = eq_graph_input(graph, "weight", EQ_F32, eq_shape_of(o->batch));
@@ -24,50 +43,66 @@ static eq_status build(eq_diffusion_trainer *trainer, eq_context *ctx)
     return eq_trainer_open(ctx, trainer->params, graph, loss, &o->optimiser, &trainer->core);
 }
 
-/* Views, which eq_params_allocate copies. */
-static eq_status start_from(eq_context *ctx, eq_params *params, const eq_params *initial)
+/* What the networks are to each other and to the data. */
+static eq_status check_parts(eq_context *ctx, const eq_diffusion_training *o, const eq_diffusion_data *data)
 {
-    if (initial->count != params->count)
-        return eq_fail(ctx, EQ_BAD_USAGE, "the network has %d parameters, the one to start from %d", params->count,
-                       initial->count);
-    for (int i = 0; i < params->count; i++) {
-        const eq_param *from = &initial->items[i];
-        if (!eq_shape_equal(&from->tensor.shape, &params->items[i].tensor.shape))
-            return eq_fail(ctx, EQ_BAD_USAGE, "%s is not of the shape that it has in the model to start from",
-                           params->items[i].name);
-        params->items[i].tensor = from->tensor;
-    }
+    const eq_unet_config *u = &o->unet;
+    int channels = data->latents ? data->latents->channels : 3;
+    if (u->out_channels != u->in_channels || u->in_channels != channels)
+        return eq_fail(ctx, EQ_BAD_USAGE, "a U-Net to train on %s has %d channels in and out, not %d and %d",
+                       data->latents ? "these latents" : "images", channels, u->in_channels, u->out_channels);
+    if (!data->latents != !u->cross_attention_dim)
+        return eq_fail(ctx, EQ_BAD_USAGE, "latents with captions want a U-Net with a context, images one without");
+    if (!data->latents)
+        return EQ_OK;
+    EQ_TRY(eq_clip_text_check(ctx, &o->text, "the text transformer's configuration"));
+    if (o->text.hidden_size != u->cross_attention_dim || o->text.max_position_embeddings != u->context_length ||
+        data->latents->length != u->context_length || data->latents->side != u->sample_size)
+        return eq_fail(ctx, EQ_BAD_USAGE, "U-Net, text transformer and data do not fit each other");
+    if (!(o->caption_dropout >= 0 && o->caption_dropout <= 1))
+        return eq_fail(ctx, EQ_BAD_USAGE, "--caption-dropout must be 0 to 1, not %g", o->caption_dropout);
     return EQ_OK;
 }
 
-eq_status eq_diffusion_trainer_open(eq_context *ctx, const eq_diffusion_training *options, const eq_schedule *schedule,
-                                    const eq_dataset *data, eq_diffusion_trainer *out)
+static eq_status check(eq_context *ctx, const eq_diffusion_training *options, const eq_diffusion_data *data)
 {
-    *out = (eq_diffusion_trainer){.options = *options, .schedule = schedule, .data = data};
     if (options->batch < 1 || options->batch > 4096)
         return eq_fail(ctx, EQ_BAD_USAGE, "--batch must be 1 to 4096, not %d", options->batch);
     if (!(options->skip_dropout >= 0 && options->skip_dropout < 1))
         return eq_fail(ctx, EQ_BAD_USAGE, "--skip-dropout must be at least 0 and below 1, not %g",
                        options->skip_dropout);
     EQ_TRY(eq_unet_check(ctx, &options->unet, "the network's configuration"));
-    if (options->unet.out_channels != options->unet.in_channels || options->unet.in_channels != 3)
-        return eq_fail(ctx, EQ_BAD_USAGE, "a U-Net to train on images has 3 channels in and out, not %d and %d",
-                       options->unet.in_channels, options->unet.out_channels);
-    out->params = eq_params_new(ctx);
-    eq_status status = out->params ? EQ_OK : eq_fail_memory(ctx, "parameters");
-    if (status == EQ_OK)
-        status = eq_unet_declare(out->params, &options->unet);
-    if (status == EQ_OK && options->initial)
-        status = start_from(ctx, out->params, options->initial);
-    if (status == EQ_OK)
-        status = eq_params_allocate(out->params);
-    if (status == EQ_OK) {
-        if (!options->initial)
-            eq_params_initialise(out->params, options->seed);
-        status = build(out, ctx);
-    }
-    if (status == EQ_OK)
-        status = eq_order_open(ctx, options->seed, data->count, &out->order);
+    return check_parts(ctx, options, data);
+}
+
+static eq_status declare(eq_diffusion_trainer *trainer)
+{
+    EQ_TRY(eq_unet_declare(trainer->params, &trainer->options.unet));
+    trainer->unet_params = trainer->params->count;
+    return has_text(trainer) ? eq_clip_text_declare(trainer->params, &trainer->options.text) : EQ_OK;
+}
+
+static eq_status open_parts(eq_context *ctx, eq_diffusion_trainer *trainer)
+{
+    const eq_diffusion_training *o = &trainer->options;
+    const eq_latent_set *latents = trainer->data.latents;
+    trainer->params = eq_params_new(ctx);
+    if (!trainer->params)
+        return eq_fail_memory(ctx, "parameters");
+    EQ_TRY(declare(trainer));
+    EQ_TRY(eq_params_start(trainer->params, o->initial, o->seed));
+    EQ_TRY(build(trainer, ctx));
+    if (latents && !(trainer->ids = calloc((size_t)o->batch * (size_t)latents->length, sizeof *trainer->ids)))
+        return eq_fail_memory(ctx, "captions");
+    return eq_order_open(ctx, o->seed, latents ? latents->count : trainer->data.images->count, &trainer->order);
+}
+
+eq_status eq_diffusion_trainer_open(eq_context *ctx, const eq_diffusion_training *options, const eq_schedule *schedule,
+                                    eq_diffusion_data data, eq_diffusion_trainer *out)
+{
+    *out = (eq_diffusion_trainer){.options = *options, .schedule = schedule, .data = data};
+    EQ_TRY(check(ctx, options, &data));
+    eq_status status = open_parts(ctx, out);
     if (status != EQ_OK)
         eq_diffusion_trainer_close(out);
     return status;
@@ -78,7 +113,27 @@ void eq_diffusion_trainer_close(eq_diffusion_trainer *trainer)
     eq_trainer_close(&trainer->core);
     eq_params_free(trainer->params);
     eq_order_close(&trainer->order);
+    free(trainer->ids);
     *trainer = (eq_diffusion_trainer){0};
+}
+
+/* Parameters first..first + count - 1. */
+static eq_params view(const eq_diffusion_trainer *trainer, int first, int count)
+{
+    eq_params part = *trainer->params;
+    part.items += first;
+    part.count = part.capacity = count;
+    return part;
+}
+
+eq_params eq_diffusion_trainer_unet(const eq_diffusion_trainer *trainer)
+{
+    return view(trainer, 0, trainer->unet_params);
+}
+
+eq_params eq_diffusion_trainer_text(const eq_diffusion_trainer *trainer)
+{
+    return view(trainer, trainer->unet_params, trainer->params->count - trainer->unet_params);
 }
 
 /* Sets row i of the switches for an image at alpha = alphas_cumprod[t]. */
@@ -94,22 +149,41 @@ static void switch_skips(eq_diffusion_trainer *trainer, int i, int64_t visit, do
             level < levels - dropped ? 1.0f : 0.0f;
 }
 
+/* What is to be learnt: x0 of image `index`, and row i of the captions. */
+static void load(eq_diffusion_trainer *trainer, int i, int64_t visit, int64_t index, float *x0)
+{
+    const eq_diffusion_training *o = &trainer->options;
+    const eq_latent_set *latents = trainer->data.latents;
+    eq_rng flips = eq_rng_make(o->seed, (uint64_t)visit, VISIT_FLIP);
+    bool flip = o->flip && (eq_rng_u32(&flips) & 1);
+    if (!latents) {
+        eq_dataset_image(trainer->data.images, index, flip, x0);
+        return;
+    }
+    eq_latent_set_latent(latents, index, flip, x0);
+    eq_rng rng = eq_rng_make(o->seed, (uint64_t)visit, VISIT_CAPTION);
+    bool dropped = eq_rng_uniform(&rng) < o->caption_dropout;
+    int64_t first = latents->first[index], captions = latents->first[index + 1] - first;
+    size_t length = (size_t)latents->length;
+    const int32_t *tokens = latents->tokens + (size_t)(first + eq_rng_below(&rng, (uint32_t)captions)) * length;
+    memcpy(trainer->ids + (size_t)i * length, dropped ? latents->empty : tokens, length * sizeof *tokens);
+}
+
 /* Fills row i of the inputs from visit number `visit` of image `index`. */
 static void fill_row(eq_diffusion_trainer *trainer, int i, int64_t visit, int64_t index)
 {
     eq_program *program = trainer->core.program;
     const eq_diffusion_training *o = &trainer->options;
     const eq_schedule *schedule = trainer->schedule;
-    size_t count = (size_t)o->unet.sample_size * (size_t)o->unet.sample_size * 3;
+    size_t count = (size_t)o->unet.sample_size * (size_t)o->unet.sample_size * (size_t)o->unet.in_channels;
     float *x = (float *)eq_program_data(program, trainer->unet.sample) + (size_t)i * count;
     float *target = (float *)eq_program_data(program, trainer->target) + (size_t)i * count;
 
-    eq_rng flips = eq_rng_make(o->seed, (uint64_t)visit, VISIT_FLIP);
     eq_rng times = eq_rng_make(o->seed, (uint64_t)visit, VISIT_TIMESTEP);
     eq_rng noise = eq_rng_make(o->seed, (uint64_t)visit, VISIT_NOISE);
     uint32_t t = eq_rng_below(&times, (uint32_t)schedule->config.num_train_timesteps);
     double alpha = schedule->alphas_cumprod[t];
-    eq_dataset_image(trainer->data, index, o->flip && (eq_rng_u32(&flips) & 1), x);
+    load(trainer, i, visit, index, x);
     eq_rng_normals(&noise, target, count);
     eq_prediction_type type = schedule->config.prediction;
     /* In blocks that stay in the cache: both results are made from x_0 and the noise, in whose place they go. */
@@ -138,5 +212,7 @@ eq_status eq_diffusion_trainer_step(eq_diffusion_trainer *trainer, double *loss,
 #pragma omp parallel for schedule(static)
     for (int i = 0; i < batch; i++)
         fill_row(trainer, i, first + i, index[i]);
+    if (has_text(trainer))
+        eq_clip_text_fill(trainer->core.program, &trainer->text, trainer->ids, 0); /* nothing is pooled: no end */
     return eq_trainer_step(&trainer->core, loss, gradient_norm);
 }

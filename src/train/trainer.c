@@ -44,6 +44,32 @@ static eq_status differentiate(eq_trainer *trainer, eq_graph *graph, eq_value lo
     return status;
 }
 
+/* Views, which eq_params_allocate copies. */
+static eq_status start_from(eq_params *params, const eq_params *initial)
+{
+    if (initial->count != params->count)
+        return eq_fail(params->ctx, EQ_BAD_USAGE, "the network has %d parameters, the one to start from %d",
+                       params->count, initial->count);
+    for (int i = 0; i < params->count; i++) {
+        const eq_param *from = &initial->items[i];
+        if (!eq_shape_equal(&from->tensor.shape, &params->items[i].tensor.shape))
+            return eq_fail(params->ctx, EQ_BAD_USAGE, "%s is not of the shape that it has in the model to start from",
+                           params->items[i].name);
+        params->items[i].tensor = from->tensor;
+    }
+    return EQ_OK;
+}
+
+eq_status eq_params_start(eq_params *params, const eq_params *initial, uint64_t seed)
+{
+    if (initial)
+        EQ_TRY(start_from(params, initial));
+    EQ_TRY(eq_params_allocate(params));
+    if (!initial)
+        eq_params_initialise(params, seed);
+    return EQ_OK;
+}
+
 eq_status eq_trainer_open(eq_context *ctx, eq_params *params, eq_graph *graph, eq_value loss,
                           const eq_optimiser_options *options, eq_trainer *out)
 {

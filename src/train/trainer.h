@@ -25,6 +25,10 @@ typedef struct eq_training_progress {
 } eq_training_progress;
 typedef void (*eq_training_progress_fn)(void *user, const eq_training_progress *progress);
 
+/* Storage for the declared parameters, with the values of `initial` (of the same network; not owned), or fresh ones
+ * from the seed where that is NULL. */
+eq_status eq_params_start(eq_params *params, const eq_params *initial, uint64_t seed);
+
 /* Differentiates `loss` ([1]) with respect to every parameter of the graph and compiles. Takes ownership of the graph,
  * also on failure. params must be allocated and must outlive the trainer. */
 eq_status eq_trainer_open(eq_context *ctx, eq_params *params, eq_graph *graph, eq_value loss,

@@ -155,7 +155,7 @@ static void the_loss_falls(void **state)
         eq_diffusion_training options = training(STEPS);
         options.dtype = dtypes[d];
         eq_diffusion_trainer trainer;
-        assert_ok(eq_diffusion_trainer_open(ctx, &options, &schedule, &data, &trainer));
+        assert_ok(eq_diffusion_trainer_open(ctx, &options, &schedule, (eq_diffusion_data){.images = &data}, &trainer));
         double first = 0, last = 0;
         for (int i = 0; i < STEPS; i++) {
             double loss, norm;
@@ -189,7 +189,7 @@ static void the_first_loss_is_known(void **state)
     config.prediction = EQ_PREDICT_SAMPLE;
     assert_ok(eq_schedule_new(ctx, &config, NULL, &schedule));
     assert_ok(eq_dataset_open(ctx, images, 16, true, &data));
-    assert_ok(eq_diffusion_trainer_open(ctx, &options, &schedule, &data, &trainer));
+    assert_ok(eq_diffusion_trainer_open(ctx, &options, &schedule, (eq_diffusion_data){.images = &data}, &trainer));
     assert_ok(eq_order_open(ctx, options.seed, data.count, &order));
     assert_ok(eq_diffusion_trainer_step(&trainer, &loss, &norm));
     for (int i = 0; i < options.batch; i++) {
@@ -214,15 +214,18 @@ static void trainer_refusals(void **state)
     assert_ok(eq_dataset_open(ctx, images, 16, true, &data));
     eq_diffusion_training t = training(1);
     t.batch = 0;
-    assert_fails(eq_diffusion_trainer_open(ctx, &t, &schedule, &data, &trainer), EQ_BAD_USAGE, "1 to 4096, not 0");
+    assert_fails(eq_diffusion_trainer_open(ctx, &t, &schedule, (eq_diffusion_data){.images = &data}, &trainer),
+                 EQ_BAD_USAGE, "1 to 4096, not 0");
     eq_diffusion_trainer_close(&trainer);
     t = training(1);
     t.unet.out_channels = 6;
-    assert_fails(eq_diffusion_trainer_open(ctx, &t, &schedule, &data, &trainer), EQ_BAD_USAGE, "not 3 and 6");
+    assert_fails(eq_diffusion_trainer_open(ctx, &t, &schedule, (eq_diffusion_data){.images = &data}, &trainer),
+                 EQ_BAD_USAGE, "not 3 and 6");
     eq_diffusion_trainer_close(&trainer);
     t = training(1);
     t.unet.norm_num_groups = 5;
-    assert_fails(eq_diffusion_trainer_open(ctx, &t, &schedule, &data, &trainer), EQ_BAD_INPUT, "norm_num_groups");
+    assert_fails(eq_diffusion_trainer_open(ctx, &t, &schedule, (eq_diffusion_data){.images = &data}, &trainer),
+                 EQ_BAD_INPUT, "norm_num_groups");
     eq_diffusion_trainer_close(&trainer);
     eq_dataset_close(&data);
     eq_schedule_free(&schedule);
@@ -233,9 +236,9 @@ static void trainer_refusals(void **state)
 static eq_diffusion_run make_run(const char *out, int64_t steps)
 {
     return (eq_diffusion_run){.images = images,
-                              .out = out,
                               .training = training(steps),
                               .schedule = eq_schedule_config_default(),
+                              .course = {.out = out},
                               .strict = true,
                               .save_dtype = EQ_F32};
 }
@@ -268,9 +271,9 @@ static void check_resume(int threads)
     assert_ok(eq_diffusion_run_train(ctx, &run, &finished));
     assert_true(finished);
     run = make_run(parts, STEPS);
-    run.budget_seconds = 1e-9;
-    run.checkpoint_seconds = 1e-9;
-    run.resume = true;
+    run.course.budget_seconds = 1e-9;
+    run.course.checkpoint_seconds = 1e-9;
+    run.course.resume = true;
     int rounds = 0;
     for (finished = false; !finished && rounds < 10; rounds++)
         assert_ok(eq_diffusion_run_train(ctx, &run, &finished));
@@ -297,12 +300,12 @@ static void other_settings_are_refused(void **state)
     assert_ok(eq_diffusion_run_train(ctx, &run, &finished));
     assert_fails(eq_diffusion_run_train(ctx, &run, &finished), EQ_BAD_USAGE, "--resume");
     assert_false(finished);
-    run.resume = true;
+    run.course.resume = true;
     assert_ok(eq_diffusion_run_train(ctx, &run, &finished)); /* nothing left to do */
     assert_true(finished);
     for (int i = 0; i < 7; i++) {
         run = make_run(out, 2);
-        run.resume = true;
+        run.course.resume = true;
         switch (i) {
         case 0: run.training.optimiser.total_steps = 3; break;
         case 1: run.training.optimiser.learning_rate = 1e-3; break;
@@ -351,8 +354,8 @@ static void cancelled_runs_go_on(void **state)
     bool finished;
     eq_diffusion_run run = make_run(out, 8);
     run.schedule.num_train_timesteps = 4; /* so that the sample sheet takes four steps */
-    run.progress = cancel_at_three;
-    run.progress_user = mine;
+    run.course.progress = cancel_at_three;
+    run.course.progress_user = mine;
     assert_int_equal(eq_diffusion_run_train(mine, &run, &finished), EQ_CANCELLED);
     assert_false(finished);
     assert_non_null(strstr(eq_last_error(mine), "step 3"));
@@ -360,9 +363,9 @@ static void cancelled_runs_go_on(void **state)
     eq_model model;
     assert_ok(eq_model_open(ctx, out, &model));
     eq_model_close(&model);
-    run.progress = NULL;
-    run.resume = true;
-    run.sheet_seconds = 1e6; /* only at the end */
+    run.course.progress = NULL;
+    run.course.resume = true;
+    run.course.sheet_seconds = 1e6; /* only at the end */
     assert_ok(eq_diffusion_run_train(ctx, &run, &finished));
     assert_true(finished);
     eq_image image;

@@ -9,13 +9,15 @@
 #include "training_options.h"
 
 typedef struct settings {
-    const char *images, *out, *init;
+    const char *images, *out, *init, *captions, *vae, *tokenizer;
     bool resume, strict;
     int64_t size, layers, groups, head_dim;
     eq_integers channels, attention;
     int beta_schedule, prediction;
     int64_t steps, batch, warmup;
     int weighting, dtype, spacing, weights;
+    int64_t text_width, text_layers;
+    double caption_dropout;
     double learning_rate, ema, weight_decay, clip;
     bool no_flip;
     double skip_dropout;
@@ -89,6 +91,44 @@ static const eq_option options[] = {
      .range = {0, 1024},
      .member = offsetof(settings, head_dim),
      .help = "channels of an attention head, 0 for a single head; must divide all channels"},
+    {.heading = "Models of latents and text"},
+    {.name = "captions",
+     .kind = EQ_FILE,
+     .value = "FILE",
+     .member = offsetof(settings, captions),
+     .help = "train a model that makes images from text: a table of what is said about each image, CSV or JSON lines "
+             "with file_name and caption. It works on the latents of --vae, and reads text by --tokenizer"},
+    {.name = "vae",
+     .kind = EQ_FOLDER,
+     .value = "DIR",
+     .member = offsetof(settings, vae),
+     .help = "autoencoder, as 'equipoise train vae' writes it"},
+    {.name = "tokenizer",
+     .kind = EQ_FOLDER,
+     .value = "DIR",
+     .member = offsetof(settings, tokenizer),
+     .help = "tokenizer, as 'equipoise train tokenizer' writes it; its length is the text transformer's"},
+    {.name = "text-width",
+     .kind = EQ_INTEGER,
+     .value = "N",
+     .standard = "128",
+     .range = {32, 4096},
+     .member = offsetof(settings, text_width),
+     .help = "channels of the text transformer, a multiple of 32"},
+    {.name = "text-layers",
+     .kind = EQ_INTEGER,
+     .value = "N",
+     .standard = "2",
+     .range = {1, 64},
+     .member = offsetof(settings, text_layers),
+     .help = "blocks of the text transformer"},
+    {.name = "caption-dropout",
+     .kind = EQ_REAL,
+     .value = "P",
+     .standard = "0.1",
+     .real = {0, 1},
+     .member = offsetof(settings, caption_dropout),
+     .help = "how often an image goes without its caption, which classifier-free guidance needs"},
     {.heading = "Diffusion"},
     {.name = "beta-schedule",
      .kind = EQ_CHOICE,
@@ -133,10 +173,7 @@ static const eq_option options[] = {
      .standard = "f32",
      .member = offsetof(settings, dtype),
      .help = "numbers to compute the network in"},
-    {.name = "no-flip",
-     .kind = EQ_FLAG,
-     .member = offsetof(settings, no_flip),
-     .help = "do not mirror half of the images"},
+    EQ_TRAINING_NO_FLIP,
     {.name = "skip-dropout",
      .kind = EQ_REAL,
      .value = "P",
@@ -152,21 +189,9 @@ static const eq_option options[] = {
      .standard = "f32",
      .member = offsetof(settings, weights),
      .help = "numbers of the weights in the model's file"},
-    {.name = "minutes",
-     .kind = EQ_REAL,
-     .value = "F",
-     .standard = "0",
-     .real = {0, 1e6},
-     .member = offsetof(settings, minutes),
-     .help = "stop after this time, to be continued with --resume; 0 for no limit"},
+    EQ_TRAINING_MINUTES,
     EQ_TRAINING_CHECKPOINT_MINUTES("10"),
-    {.name = "sheet-minutes",
-     .kind = EQ_REAL,
-     .value = "F",
-     .standard = "10",
-     .real = {0, 1e6},
-     .member = offsetof(settings, sheet_minutes),
-     .help = "time between sheets of samples, 0 for none"},
+    EQ_TRAINING_SHEET_MINUTES("samples"),
     {0}};
 
 static const char *const examples[] = {
@@ -174,6 +199,8 @@ static const char *const examples[] = {
     "equipoise train diffusion --images portraits/images --out model --channels 64,128,256 --attention 2,3 "
     "--weighting min-snr --minutes 30",
     "equipoise train diffusion --images portraits/images --out model --resume",
+    "equipoise train diffusion --images work/images --captions work/captions.csv --vae vae --tokenizer tokenizer "
+    "--channels 64,96,128 --attention 2,3 --prediction v_prediction --out model",
     "equipoise train diffusion --images faces --init model --out finer --learning-rate 0.0001",
     NULL,
 };
@@ -240,12 +267,50 @@ static eq_status fill_unet(const eq_invocation *call, eq_unet_config *unet)
                            channels, s->head_dim);
         unet->block_out_channels[i] = (int)channels;
         unet->heads[i] = s->head_dim > 0 ? (int)(channels / s->head_dim) : 1;
+        unet->transformer_layers[i] = 1;
     }
     int multiple = eq_unet_size_multiple(unet);
-    if (s->size % multiple != 0)
+    if (!s->captions && s->size % multiple != 0)
         return eq_fail(ctx, EQ_BAD_USAGE, "--size must be a multiple of %d with %d levels of --channels, not %" PRId64,
                        multiple, unet->levels, s->size);
     return fill_attention(call, unet);
+}
+
+/* A whole head of 32 channels, as everywhere. */
+enum { TEXT_HEAD = 32 };
+
+static eq_status fill_text(const eq_invocation *call, eq_diffusion_run *run)
+{
+    const settings *s = call->settings;
+    static const char *const needed[] = {"vae", "tokenizer", NULL};
+    static const char *const optional[] = {"vae", "tokenizer", "text-width", "text-layers", "caption-dropout", NULL};
+    for (int i = 0; !s->captions && optional[i]; i++)
+        if (eq_given(call, optional[i]))
+            return eq_fail(call->ctx, EQ_BAD_USAGE, "--%s is for models of text, which --captions asks for",
+                           optional[i]);
+    if (!s->captions)
+        return EQ_OK;
+    for (int i = 0; needed[i]; i++)
+        if (!eq_given(call, needed[i]))
+            return eq_fail(call->ctx, EQ_BAD_USAGE, "--captions needs --%s", needed[i]);
+    if (s->init)
+        return eq_fail(call->ctx, EQ_BAD_USAGE, "--init is for models of pixels, not with --captions");
+    if (s->text_width % TEXT_HEAD != 0)
+        return eq_fail(call->ctx, EQ_BAD_USAGE, "--text-width must be a multiple of %d, not %" PRId64, TEXT_HEAD,
+                       s->text_width);
+    run->captions = s->captions;
+    run->vae = s->vae;
+    run->tokenizer = s->tokenizer;
+    run->size = (int)s->size;
+    run->schedule.clip_sample = false; /* latents have no bounds */
+    run->training.caption_dropout = s->caption_dropout;
+    run->training.text = (eq_clip_text_config){.hidden_size = (int)s->text_width,
+                                               .intermediate_size = 4 * (int)s->text_width,
+                                               .num_hidden_layers = (int)s->text_layers,
+                                               .num_attention_heads = (int)s->text_width / TEXT_HEAD,
+                                               .hidden_act = EQ_ACT_QUICK_GELU,
+                                               .layer_norm_eps = 1e-5f};
+    return EQ_OK;
 }
 
 static eq_status fill_run(const eq_invocation *call, watch *w, eq_diffusion_run *run)
@@ -259,7 +324,6 @@ static eq_status fill_run(const eq_invocation *call, watch *w, eq_diffusion_run 
     optimiser.warmup_steps = s->warmup;
     optimiser.total_steps = s->steps;
     *run = (eq_diffusion_run){.images = s->images,
-                              .out = s->out,
                               .training = {.weighting = (eq_loss_weighting)s->weighting,
                                            .optimiser = optimiser,
                                            .batch = (int)s->batch,
@@ -268,17 +332,19 @@ static eq_status fill_run(const eq_invocation *call, watch *w, eq_diffusion_run 
                                            .seed = (uint64_t)call->common.seed,
                                            .dtype = s->dtype == 0 ? EQ_F32 : EQ_BF16},
                               .schedule = eq_schedule_config_default(),
-                              .checkpoint_seconds = 60 * s->checkpoint_minutes,
-                              .sheet_seconds = 60 * s->sheet_minutes,
-                              .budget_seconds = 60 * s->minutes,
-                              .resume = s->resume,
+                              .course = {.out = s->out,
+                                         .checkpoint_seconds = 60 * s->checkpoint_minutes,
+                                         .sheet_seconds = 60 * s->sheet_minutes,
+                                         .budget_seconds = 60 * s->minutes,
+                                         .resume = s->resume,
+                                         .progress = show_progress,
+                                         .progress_user = w},
                               .strict = s->strict,
-                              .save_dtype = (eq_dtype)s->weights,
-                              .progress = show_progress,
-                              .progress_user = w};
+                              .save_dtype = (eq_dtype)s->weights};
     run->schedule.beta_kind = (eq_beta_kind)s->beta_schedule;
     run->schedule.prediction = (eq_prediction_type)s->prediction;
     run->schedule.spacing = (eq_spacing)s->spacing;
+    EQ_TRY(fill_text(call, run));
     return s->init ? EQ_OK : fill_unet(call, &run->training.unet);
 }
 
@@ -351,7 +417,8 @@ const eq_command eq_command_train_diffusion = {
     .name = "train diffusion",
     .summary = "train a diffusion model on a folder of images",
     .description =
-        "Trains a pixel U-Net and writes it as a diffusers folder, from the moving average of the parameters. An "
+        "Trains a U-Net, of pixels or with --captions of latents and text, and writes the model as a diffusers folder, "
+        "from the moving average of the parameters. A text transformer is trained along with a U-Net of text. An "
         "interrupted run, by Ctrl-C or by --minutes, leaves a checkpoint, and --resume with the same options continues "
         "it as if nothing had happened.\n\n"
         "samples/ in the output folder gets a sheet of samples from time to time, always from the same noise.",

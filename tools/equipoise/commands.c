@@ -3,13 +3,15 @@
 #include "command.h"
 
 extern const eq_command eq_command_demo, eq_command_generate, eq_command_evaluate, eq_command_label,
-    eq_command_train_adp, eq_command_compare, eq_command_downstream, eq_command_train_classifier, eq_command_help, eq_command_inspect,
-    eq_command_invert, eq_command_synth_portraits, eq_command_train_diffusion, eq_command_train_tokenizer;
+    eq_command_train_adp, eq_command_compare, eq_command_downstream, eq_command_train_classifier, eq_command_help,
+    eq_command_inspect, eq_command_invert, eq_command_synth_portraits, eq_command_train_diffusion,
+    eq_command_train_tokenizer, eq_command_train_vae;
 
 const eq_command *const eq_commands[] = {
     &eq_command_demo,
     &eq_command_generate,
     &eq_command_train_diffusion,
+    &eq_command_train_vae,
     &eq_command_train_classifier,
     &eq_command_train_adp,
     &eq_command_train_tokenizer,

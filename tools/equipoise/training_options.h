@@ -73,4 +73,23 @@
         .help = "time between checkpoints, 0 for one at the end only"                                                  \
     }
 
+#define EQ_TRAINING_MINUTES                                                                                            \
+    {                                                                                                                  \
+        .name = "minutes", .kind = EQ_REAL, .value = "F", .standard = "0", .real = {0, 1e6},                           \
+        .member = offsetof(settings, minutes),                                                                         \
+        .help = "stop after this time, to be continued with --resume; 0 for no limit"                                  \
+    }
+
+#define EQ_TRAINING_SHEET_MINUTES(of)                                                                                  \
+    {                                                                                                                  \
+        .name = "sheet-minutes", .kind = EQ_REAL, .value = "F", .standard = "10", .real = {0, 1e6},                    \
+        .member = offsetof(settings, sheet_minutes), .help = "time between sheets of " of ", 0 for none"               \
+    }
+
+#define EQ_TRAINING_NO_FLIP                                                                                            \
+    {                                                                                                                  \
+        .name = "no-flip", .kind = EQ_FLAG, .member = offsetof(settings, no_flip),                                     \
+        .help = "do not mirror half of the images"                                                                     \
+    }
+
 #endif
