@@ -1,5 +1,6 @@
 #!/bin/sh
-# Makes models/occupations from nothing: captioned data, classifiers, vocabulary. Hours on 2 cores; every step can be
+# Makes models/occupations from nothing: captioned data, classifiers, vocabulary, autoencoder, U-Net and
+# text transformer, attribute predictors. Hours on 2 cores; every step can be
 # interrupted and run again. usage: scripts/train-occupations.sh WORK_FOLDER
 set -eu
 work=${1:?usage: scripts/train-occupations.sh WORK_FOLDER}
@@ -40,3 +41,28 @@ done
 "$tool" train vae --images "$work/train/images" --out "$work/vae" --size 64 --channels 16,32,64 --layers 1 \
     --steps 3000 --batch 16 --learning-rate 2e-3 --warmup 100 --ema 0.995 --edges 0.5 --kl 1e-4 --dtype bf16 \
     --weights bf16 --seed 31 --resume
+
+"$tool" train diffusion --images "$work/train/images" --captions "$work/train/captions.csv" --vae "$work/vae" \
+    --tokenizer "$work/tokenizer" --out "$work/model" --size 64 --channels 64,80,112 --attention 2,3 --layers 1 \
+    --groups 8 --head-dim 16 --text-width 128 --text-layers 2 --caption-dropout 0.1 \
+    --beta-schedule squaredcos_cap_v2 --prediction v_prediction --weighting min-snr --spacing trailing \
+    --steps 10000 --batch 64 --learning-rate 1e-3 --warmup 300 --ema 0.999 --skip-dropout 0.2 --dtype bf16 \
+    --weights bf16 --seed 41 --resume
+
+# On balanced portraits, noised, with the classifier's answers as labels.
+"$tool" train adp --model "$work/model" --classifier "$work/classifier" --from noise \
+    --images "$work/classifier-train/images" --count 2400 --every 4 --dtype bf16 --seed 51 --out "$work/model/adp"
+
+model=$work/occupations
+mkdir -p "$model/classifier" "$model/evaluator" "$model/adp"
+for part in model_index.json unet vae text_encoder tokenizer scheduler; do
+    cp -r "$work/model/$part" "$model/"
+done
+cp "$work/model/adp/"*.safetensors "$model/adp/"
+cp "$work/classifier/classifier."* "$model/classifier/"
+cp "$work/evaluator/classifier."* "$model/evaluator/"
+for name in "a doctor" "a nurse" "a teacher" "a judge" "a chef" "a builder" "a firefighter" "an executive" \
+    "a scientist" "a florist"; do
+    echo "a portrait of $name"
+done >"$model/prompts.txt"
+echo "the model is in $model"

@@ -49,6 +49,11 @@ int eq_model_image_size(const eq_model *model);
 eq_status eq_model_save(eq_context *ctx, const char *folder, const eq_unet_config *unet, const eq_params *params,
                         const eq_schedule *schedule, eq_dtype dtype);
 
+/* Writes an autoencoder as such a folder's "vae", which must be there. sample_size: pixels a side of what it was
+ * trained on; dtype: of the weights. */
+eq_status eq_vae_save(eq_context *ctx, const char *folder, const eq_vae_config *config, const eq_params *params,
+                      int sample_size, eq_dtype dtype);
+
 /* A model of latents and text, as it is written. */
 typedef struct eq_text_model {
     const eq_unet_config *unet;
@@ -72,7 +77,7 @@ eq_status eq_model_open_file(eq_context *ctx, eq_model *model);
 /* The weights in a folder of diffusers', under the first of their usual names that is there. */
 eq_status eq_model_weights_open(eq_context *ctx, const char *folder, eq_tensor_file *out);
 
-/* An autoencoder on its way into a model. */
+/* An autoencoder by itself, or on its way into a model. */
 typedef struct eq_model_vae {
     eq_vae_config config;
     eq_params *params;

@@ -10,8 +10,8 @@
 #include "models/diffusers_unet.h"
 #include "models/weights.h"
 
-/* What is copied into a text model's folder; the first file of each part must be there. */
-enum { LARGEST_FILE = 1 << 30 };
+/* What is copied into a text model's folder; the first two files of each part must be there. */
+enum { NEEDED_FILES = 2, LARGEST_FILE = 1 << 30 };
 static const char *const vae_files[] = {"config.json", "diffusion_pytorch_model.safetensors", NULL};
 static const char *const tokenizer_files[] = {"vocab.json", "merges.txt", "tokenizer_config.json",
                                               "special_tokens_map.json", NULL};
@@ -70,7 +70,22 @@ eq_status eq_model_save(eq_context *ctx, const char *folder, const eq_unet_confi
     return status;
 }
 
-/* --- models of text --- */
+/* --- models of latents and text --- */
+
+eq_status eq_vae_save(eq_context *ctx, const char *folder, const eq_vae_config *config, const eq_params *params,
+                      int sample_size, eq_dtype dtype)
+{
+    char *json = eq_path_join(folder, "config.json");
+    char *weights = eq_path_join(folder, "diffusion_pytorch_model.safetensors");
+    eq_status status = json && weights ? EQ_OK : eq_fail_memory(ctx, "a path");
+    if (status == EQ_OK)
+        status = eq_weights_save(ctx, params, weights, dtype, &(eq_metadata){"format", "pt"}, 1);
+    if (status == EQ_OK)
+        status = eq_vae_config_write(ctx, json, config, sample_size);
+    free(json);
+    free(weights);
+    return status;
+}
 
 static eq_status copy_file(eq_context *ctx, const char *from, const char *to)
 {
@@ -93,7 +108,7 @@ static eq_status copy_part(eq_context *ctx, const char *source, const char *fold
         char *from = eq_path_join(source, files[i]), *to = eq_path_join(part, files[i]);
         if (!from || !to)
             status = eq_fail_memory(ctx, "a path");
-        else if (i == 0 || eq_path_exists(from))
+        else if (i < NEEDED_FILES || eq_path_exists(from))
             status = copy_file(ctx, from, to);
         free(from);
         free(to);

@@ -3,8 +3,8 @@
 #ifndef EQ_TRAIN_LATENT_SET_H
 #define EQ_TRAIN_LATENT_SET_H
 
+#include "diffusion/model.h"
 #include "io/tensor_file.h"
-#include "models/vae_file.h"
 #include "text/tokenizer.h"
 
 typedef struct eq_latent_source {
@@ -13,7 +13,7 @@ typedef struct eq_latent_source {
     const char *cache;    /* file to keep the latents in; what it holds of the same images and autoencoder is used */
     int size;             /* pixels a side of the images */
     bool strict;          /* an unreadable image, or one without a caption, is an error rather than left out */
-    eq_vae_file *vae;
+    eq_model_vae *vae;
     const eq_tokenizer *tokenizer;
     int length;     /* tokens of a caption, start, end and padding included */
     eq_dtype dtype; /* of the encoder's activations */

@@ -27,7 +27,7 @@ static eq_status open_parts(eq_context *ctx, const eq_diffusion_run *run, eq_dif
                             eq_training_text *out)
 {
     int length;
-    EQ_TRY(eq_vae_file_open(ctx, run->vae, &out->vae));
+    EQ_TRY(eq_model_vae_open(ctx, run->vae, &out->vae));
     EQ_TRY(eq_tokenizer_open(ctx, run->tokenizer, &out->tokenizer));
     EQ_TRY(eq_tokenizer_length(ctx, run->tokenizer, &length));
     EQ_TRY(complete(ctx, run, out, length, t));
@@ -65,7 +65,7 @@ void eq_training_text_close(eq_training_text *text)
 {
     eq_latent_set_close(&text->set);
     eq_tokenizer_free(text->tokenizer);
-    eq_vae_file_close(&text->vae);
+    eq_model_vae_close(&text->vae);
     *text = (eq_training_text){0};
 }
 

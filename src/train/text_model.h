@@ -7,7 +7,7 @@
 
 /* Zeroed before it is opened. */
 typedef struct eq_training_text {
-    eq_vae_file vae;
+    eq_model_vae vae;
     eq_tokenizer *tokenizer;
     eq_latent_set set;
 } eq_training_text;

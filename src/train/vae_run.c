@@ -5,8 +5,8 @@
 #include <stdlib.h>
 
 #include "diffusion/latent.h"
+#include "diffusion/model.h"
 #include "io/sheet.h"
-#include "models/vae_file.h"
 
 enum { SHEET_PAIRS = 18, SHEET_COLUMNS = 6, HELD_OUT = 256 };
 
@@ -133,7 +133,7 @@ static eq_status save(void *user)
     eq_vae_config config = run->training.vae;
     EQ_TRY(grade(s));
     config.scaling_factor = (float)(1 / s->quality->latent_std);
-    return eq_vae_file_save(s->ctx, run->course.out, &config, s->trainer.params, run->training.size, run->save_dtype);
+    return eq_vae_save(s->ctx, run->course.out, &config, s->trainer.params, run->training.size, run->save_dtype);
 }
 
 /* Images beside what becomes of them, of those that are not learnt from as far as there are enough. */

@@ -10,7 +10,7 @@
 
 #include "base/file.h"
 #include "diffusion/latent.h"
-#include "models/vae_file.h"
+#include "diffusion/model.h"
 #include "synth/portraits.h"
 #include "temporary.h"
 #include "train/vae_run.h"
@@ -128,8 +128,8 @@ static void training_makes_an_autoencoder(void **state)
     assert_int_equal(trained.images, PORTRAITS / 10);
     if (!(trained.psnr > fresh.psnr + 3))
         fail_msg("PSNR from %g to %g", fresh.psnr, trained.psnr);
-    eq_vae_file file;
-    assert_ok(eq_vae_file_open(ctx, out, &file));
+    eq_model_vae file;
+    assert_ok(eq_model_vae_open(ctx, out, &file));
     assert_int_equal(file.config.levels, 2);
     assert_near(file.config.scaling_factor * trained.latent_std, 1, 1e-5);
     eq_latent_codec *codec;
@@ -149,7 +149,7 @@ static void training_makes_an_autoencoder(void **state)
     assert_int_equal(drawn.width, 6 * (SIDE + 2) + 2);
     eq_image_free(&drawn);
     eq_latent_codec_free(codec);
-    eq_vae_file_close(&file);
+    eq_model_vae_close(&file);
     eq_dataset_close(&data);
     free(out);
     free(other);
@@ -206,8 +206,8 @@ static void one_starts_from_another(void **state)
     eq_vae_run run = make_run(first, 30);
     run.training.optimiser.ema_decay = 0;
     assert_ok(eq_vae_run_train(ctx, &run, &finished, &before));
-    eq_vae_file file;
-    assert_ok(eq_vae_file_open(ctx, first, &file));
+    eq_model_vae file;
+    assert_ok(eq_model_vae_open(ctx, first, &file));
     run = make_run(second, 1);
     run.training.initial = file.params;
     run.training.optimiser.learning_rate = 1e-9;
@@ -217,7 +217,7 @@ static void one_starts_from_another(void **state)
     run.course.resume = false;
     run.course.out = folder;
     assert_fails(eq_vae_run_train(ctx, &run, &finished, &after), EQ_BAD_USAGE, "to start from");
-    eq_vae_file_close(&file);
+    eq_model_vae_close(&file);
     free(first);
     free(second);
 }
@@ -240,8 +240,8 @@ static void refusals(void **state)
     run.training.vae.in_channels = 4;
     assert_fails(eq_vae_run_train(ctx, &run, &finished, &quality), EQ_BAD_USAGE, "not 4 and 3");
     assert_false(eq_path_exists(out));
-    eq_vae_file file;
-    assert_fails(eq_vae_file_open(ctx, "/nowhere", &file), EQ_BAD_INPUT, "/nowhere");
+    eq_model_vae file;
+    assert_fails(eq_model_vae_open(ctx, "/nowhere", &file), EQ_BAD_INPUT, "/nowhere");
     free(out);
 }
 

@@ -1,8 +1,8 @@
 #include <inttypes.h>
 
 #include "command.h"
+#include "diffusion/model.h"
 #include "io/json.h"
-#include "models/vae_file.h"
 #include "train/vae_run.h"
 #include "training_options.h"
 
@@ -205,7 +205,7 @@ static eq_status fill_run(const eq_invocation *call, watch *w, eq_vae_run *run)
 }
 
 /* The network of --init's autoencoder, which must stay open while training. */
-static eq_status start_from(const eq_invocation *call, const eq_vae_file *initial, eq_vae_run *run)
+static eq_status start_from(const eq_invocation *call, const eq_model_vae *initial, eq_vae_run *run)
 {
     static const char *const fixed[] = {"channels", "latent-channels", "layers", "groups", NULL};
     for (int i = 0; fixed[i]; i++)
@@ -238,19 +238,19 @@ static eq_status run(const eq_invocation *call)
     watch w = {.progress = call->progress};
     const settings *s = call->settings;
     eq_vae_run training;
-    eq_vae_file initial = {0};
+    eq_model_vae initial = {0};
     eq_vae_quality quality;
     bool finished;
     EQ_TRY(fill_run(call, &w, &training));
     if (s->init)
-        EQ_TRY(eq_vae_file_open(call->ctx, s->init, &initial));
+        EQ_TRY(eq_model_vae_open(call->ctx, s->init, &initial));
     eq_status status = s->init ? start_from(call, &initial, &training) : EQ_OK;
     if (status == EQ_OK) {
         eq_progress_begin(call->progress, "training", "steps");
         status = eq_vae_run_train(call->ctx, &training, &finished, &quality);
         eq_progress_end(call->progress);
     }
-    eq_vae_file_close(&initial);
+    eq_model_vae_close(&initial);
     return status == EQ_OK ? report(call, &w.last, finished, &quality) : status;
 }
 
