@@ -42,8 +42,12 @@ static bool add_class(eq_attribute *attribute, char *name)
 
 void eq_attributes_clear(eq_attribute *attributes, int count)
 {
-    for (int i = 0; i < count; i++)
-        eq_attribute_clear(&attributes[i]);
+    for (int i = 0; i < count; i++) {
+        for (int k = 0; k < attributes[i].classes; k++)
+            free((void *)attributes[i].class_names[k]);
+        free((void *)attributes[i].class_names);
+        free((void *)attributes[i].name);
+    }
 }
 
 eq_status eq_attributes_named(eq_context *ctx, const char *names, eq_attribute *out, int *count)
