@@ -12,7 +12,7 @@ void *eq_buffer_new(size_t bytes)
 {
     size_t alignment = bytes >= HUGE_PAGE ? HUGE_PAGE : SMALL_ALIGNMENT;
     void *buffer;
-    if (bytes > SIZE_MAX - SMALL_ALIGNMENT)
+    if (bytes > PTRDIFF_MAX - HUGE_PAGE)
         return NULL;
     size_t rounded = (bytes / SMALL_ALIGNMENT + 1) * SMALL_ALIGNMENT;
     if (posix_memalign(&buffer, alignment, rounded) != 0)

@@ -109,7 +109,8 @@ eq_status eq_recording_close(eq_recording *r, eq_status status)
     return status;
 }
 
-static eq_status open_denoiser(eq_recording *r, int64_t rows)
+/* The network for so many rows, ready for prompts that it has not seen. */
+static eq_status ready_denoiser(eq_recording *r, int64_t rows)
 {
     const eq_model *model = &r->pipeline->model;
     eq_denoiser_options options = {.count = rows,
@@ -118,6 +119,8 @@ static eq_status open_denoiser(eq_recording *r, int64_t rows)
                                    .height = model->unet.sample_size,
                                    .width = model->unet.sample_size,
                                    .dtype = r->options->bf16 ? EQ_BF16 : EQ_F32};
+    if (r->rows == rows)
+        return eq_denoiser_restart(r->denoiser, &options);
     eq_denoiser_free(r->denoiser);
     r->denoiser = NULL;
     r->rows = rows;
@@ -134,7 +137,7 @@ eq_status eq_recording_begin(eq_recording *r, int64_t first)
     for (int64_t i = 0; i < r->n && r->prompts.count > 0; i++)
         r->prompt_of[unconditional + i] = 1 + eq_prompts_of(&r->prompts, first + i);
     eq_h_writer_begin(&r->writer, first, r->n);
-    return r->rows == unconditional + r->n ? EQ_OK : open_denoiser(r, unconditional + r->n);
+    return ready_denoiser(r, unconditional + r->n);
 }
 
 size_t eq_recording_count(const eq_recording *r)

@@ -232,8 +232,7 @@ eq_status eq_latent_set_open(eq_context *ctx, const eq_latent_source *source, eq
 
 void eq_latent_set_close(eq_latent_set *set)
 {
-    int64_t captions = set->first ? set->first[set->count] : 0;
-    for (int64_t i = 0; set->caption && i < captions; i++)
+    for (int64_t i = 0; set->caption && set->caption[i]; i++) /* there is a NULL after the last */
         free(set->caption[i]);
     free(set->caption);
     free(set->image);

@@ -35,6 +35,7 @@ static void kernels_agree_and_gradients_hold(void **state)
         {"cross-entropy, one row", build_cross_entropy, {0}, {FLOATS(1, 2), INDEX(0, 2, 1)}},
         {"mse", build_mse, {0}, {FLOATS(3, 2, 5), FLOATS(3, 2, 5), ABSENT}},
         {"mse, weighted", build_mse, {0}, {FLOATS(3, 2, 2, 3), FLOATS(3, 2, 2, 3), CONSTANT(3)}},
+        {"mae", build_mae, {0}, {FLOATS(3, 2, 5), FLOATS(3, 2, 5)}},
         {"gaussian sample", build_gaussian_sample, {0}, {FLOATS(2, 3, 6), CONSTANT(2, 3, 3)}},
         {"gaussian sample, one number", build_gaussian_sample, {0}, {FLOATS(2), CONSTANT(1)}},
         {"gaussian divergence", build_gaussian_kl, {0}, {FLOATS(3, 2, 4)}},
