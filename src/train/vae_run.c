@@ -3,12 +3,13 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-#include "diffusion/latent.h"
 #include "diffusion/model.h"
 #include "io/sheet.h"
+#include "ops/ops.h"
 
-enum { SHEET_PAIRS = 18, SHEET_COLUMNS = 6, HELD_OUT = 256 };
+enum { SHEET_PAIRS = 18, SHEET_COLUMNS = 6, HELD_OUT = 256, GRADE_BATCH = 8 };
 
 typedef struct run_state {
     eq_context *ctx;
@@ -16,6 +17,7 @@ typedef struct run_state {
     eq_dataset data;
     eq_vae_trainer trainer;
     eq_vae_quality *quality;
+    float *original; /* [size, size, 3] for grading */
     char settings[512];
 } run_state;
 
@@ -47,74 +49,98 @@ static void describe_settings(run_state *s)
 
 /* --- grading --- */
 
-/* Encodes and decodes with the parameters as they are. */
+/* Passes images through with the parameters as they are, by the means of their latents. It does not ask whether the run
+ * is cancelled: what is left behind then is to be graded, too. */
 typedef struct grader {
-    eq_latent_codec *codec;
-    float *image, *latent, *result; /* of one image */
-    size_t pixels, numbers;         /* [size, size, 3]; [side, side, latent_channels] */
+    eq_program *program;
+    eq_value image, moments, result; /* [GRADE_BATCH, ...] */
+    size_t pixels, numbers;          /* of an image [size, size, 3], of a latent [side, side, latent_channels] */
 } grader;
 
 static eq_status open_grader(run_state *s, grader *g)
 {
     const eq_vae_training *t = &s->run->training;
-    eq_vae_config config = t->vae;
-    int side = t->size / eq_vae_scale(&config);
-    config.scaling_factor = 1;
+    int side = t->size / eq_vae_scale(&t->vae);
     *g = (grader){.pixels = (size_t)t->size * (size_t)t->size * 3,
-                  .numbers = (size_t)side * (size_t)side * (size_t)config.latent_channels};
-    g->image = malloc((2 * g->pixels + g->numbers) * sizeof *g->image);
-    if (!g->image)
-        return eq_fail_memory(s->ctx, "images to grade");
-    g->result = g->image + g->pixels;
-    g->latent = g->result + g->pixels;
-    return eq_latent_codec_new(s->ctx, &config, s->trainer.params, &(eq_latent_options){.dtype = EQ_F32}, &g->codec);
+                  .numbers = (size_t)side * (size_t)side * (size_t)t->vae.latent_channels};
+    eq_graph *graph = eq_graph_new(s->ctx, EQ_F32);
+    if (!graph)
+        return eq_fail_memory(s->ctx, "a graph");
+    eq_params params = *s->trainer.params;
+    params.trainable = false;
+    eq_builder b = {graph, &params};
+    g->image = eq_graph_input(graph, "image", EQ_F32, eq_shape_of(GRADE_BATCH, t->size, t->size, 3));
+    g->moments = eq_vae_encode(&b, &t->vae, g->image);
+    eq_value mean = eq_slice(graph, g->moments, 3, 0, t->vae.latent_channels);
+    g->result = eq_vae_decode_fine(&b, &t->vae, eq_vae_decode_coarse(&b, &t->vae, mean, 1), 1, NULL);
+    eq_graph_output(graph, g->moments, "moments");
+    eq_graph_output(graph, g->result, "result");
+    return eq_program_compile(graph, &(eq_program_options){.frozen_params = true}, &g->program);
 }
 
-static void close_grader(run_state *s, grader *g)
+/* An index that may lie beyond either end of the data, for sets smaller than what is shown. */
+static int64_t around(const run_state *s, int64_t index)
 {
-    eq_latent_codec_free(g->codec);
-    free(g->image);
-    s->trainer.params->trainable = true; /* the codec, which does not train, has said otherwise */
+    int64_t count = s->data.count;
+    return (index % count + count) % count;
 }
 
-/* Image `index`, the mean of its latent, and what becomes of it. */
-static eq_status pass_through(run_state *s, grader *g, int64_t index)
+/* Images first, first + step, ... of the data. */
+static eq_status pass_through(run_state *s, grader *g, int64_t first, int64_t step)
 {
-    int size = s->run->training.size, side = size / eq_vae_scale(&s->run->training.vae);
-    eq_dataset_image(&s->data, index, false, g->image);
-    EQ_TRY(eq_latent_moments(g->codec, g->image, 1, size, size, g->latent, NULL));
-    return eq_latent_decode(g->codec, g->latent, 1, side, side, g->result);
+    float *image = eq_program_data(g->program, g->image);
+    for (int64_t i = 0; i < GRADE_BATCH; i++)
+        eq_dataset_image(&s->data, around(s, first + i * step), false, image + (size_t)i * g->pixels);
+    return eq_program_run(g->program);
 }
 
-static double psnr_of(const grader *g)
+/* Of 8-bit images. original, result: [pixels] in [-1, 1] */
+static double psnr_of(const float *original, const float *result, size_t pixels)
 {
     double sum = 0;
-    for (size_t i = 0; i < g->pixels; i++) {
-        double found = fmin(fmax(g->result[i], -1), 1);
-        double difference = (rint((found + 1) * 127.5) - rint((g->image[i] + 1) * 127.5)) / 255;
+    for (size_t i = 0; i < pixels; i++) {
+        double found = fmin(fmax(result[i], -1), 1);
+        double difference = (rint((found + 1) * 127.5) - rint((original[i] + 1) * 127.5)) / 255;
         sum += difference * difference;
     }
-    return -10 * log10(fmax(sum / (double)g->pixels, 1e-10));
+    return -10 * log10(fmax(sum / (double)pixels, 1e-10));
+}
+
+typedef struct sums {
+    double psnr, latent, squares;
+} sums;
+
+/* Adds image `index` of the data, number i of the grader's batch. */
+static void add_image(run_state *s, const grader *g, int64_t index, int i, sums *sum)
+{
+    int64_t channels = s->run->training.vae.latent_channels;
+    const float *result = (const float *)eq_program_data(g->program, g->result) + (size_t)i * g->pixels;
+    const float *moments = (const float *)eq_program_data(g->program, g->moments) + 2 * (size_t)i * g->numbers;
+    eq_dataset_image(&s->data, index, false, s->original);
+    sum->psnr += psnr_of(s->original, result, g->pixels);
+    for (int64_t k = 0; k < 2 * (int64_t)g->numbers; k++) {
+        double mean = k / channels % 2 == 0 ? moments[k] : 0;
+        sum->latent += mean;
+        sum->squares += mean * mean;
+    }
 }
 
 static eq_status grade(run_state *s)
 {
     grader g;
-    int64_t count = held_out(&s->data), first = s->data.count - count;
-    double psnr = 0, sum = 0, squares = 0;
+    sums sum = {0};
+    int64_t kept = held_out(&s->data), count = kept ? kept : 1, first = s->data.count - count;
     eq_status status = open_grader(s, &g);
-    for (int64_t i = 0; status == EQ_OK && i < (count ? count : 1); i++) {
-        status = pass_through(s, &g, count ? first + i : 0);
-        psnr += psnr_of(&g);
-        for (size_t k = 0; k < g.numbers; k++) {
-            sum += g.latent[k];
-            squares += (double)g.latent[k] * g.latent[k];
-        }
+    for (int64_t i = 0; status == EQ_OK && i < count; i += GRADE_BATCH) {
+        status = pass_through(s, &g, first + i, 1);
+        for (int k = 0; k < GRADE_BATCH && i + k < count; k++)
+            add_image(s, &g, first + i + k, k, &sum);
     }
-    double images = (double)(count ? count : 1), numbers = images * (double)g.numbers;
-    *s->quality = (eq_vae_quality){.images = count, .psnr = psnr / images};
-    s->quality->latent_std = sqrt(fmax(squares / numbers - sum / numbers * (sum / numbers), 1e-12));
-    close_grader(s, &g);
+    double numbers = (double)count * (double)g.numbers, mean = sum.latent / numbers;
+    *s->quality = (eq_vae_quality){.images = kept,
+                                   .psnr = sum.psnr / (double)count,
+                                   .latent_std = sqrt(fmax(sum.squares / numbers - mean * mean, 1e-12))};
+    eq_program_free(g.program);
     return status;
 }
 
@@ -136,7 +162,7 @@ static eq_status save(void *user)
     return eq_vae_save(s->ctx, run->course.out, &config, s->trainer.params, run->training.size, run->save_dtype);
 }
 
-/* Images beside what becomes of them, of those that are not learnt from as far as there are enough. */
+/* Images beside what becomes of them, from the last on: those that are not learnt from, as far as there are enough. */
 static eq_status sheet(void *user, const char *path)
 {
     run_state *s = user;
@@ -146,13 +172,16 @@ static eq_status sheet(void *user, const char *path)
     if (status == EQ_OK && !images)
         status = eq_fail_memory(s->ctx, "a sheet");
     for (int64_t i = 0; status == EQ_OK && i < SHEET_PAIRS; i++) {
-        status = pass_through(s, &g, s->data.count - 1 - i % s->data.count);
-        memcpy(images + (size_t)(2 * i) * g.pixels, g.image, g.pixels * sizeof *images);
-        memcpy(images + (size_t)(2 * i + 1) * g.pixels, g.result, g.pixels * sizeof *images);
+        int64_t place = i % GRADE_BATCH;
+        if (place == 0)
+            status = pass_through(s, &g, s->data.count - 1 - i, -1);
+        const float *result = eq_program_data(g.program, g.result);
+        eq_dataset_image(&s->data, around(s, s->data.count - 1 - i), false, images + (size_t)(2 * i) * g.pixels);
+        memcpy(images + (size_t)(2 * i + 1) * g.pixels, result + (size_t)place * g.pixels, g.pixels * sizeof *images);
     }
     if (status == EQ_OK)
         status = eq_sheet_write(s->ctx, images, 2 * SHEET_PAIRS, s->run->training.size, SHEET_COLUMNS, path);
-    close_grader(s, &g);
+    eq_program_free(g.program);
     free(images);
     return status;
 }
@@ -165,6 +194,9 @@ static eq_status run_all(run_state *s, bool *finished)
     if (s->data.skipped)
         eq_log(s->ctx, EQ_LOG_WARNING, "%lld unreadable files skipped", (long long)s->data.skipped);
     describe_settings(s);
+    s->original = malloc((size_t)run->training.size * (size_t)run->training.size * 3 * sizeof *s->original);
+    if (!s->original)
+        return eq_fail_memory(s->ctx, "an image");
     EQ_TRY(eq_vae_trainer_open(s->ctx, &run->training, &s->data, s->data.count - held_out(&s->data), &s->trainer));
     eq_training_loop loop = {.course = &run->course,
                              .trainer = &s->trainer.core,
@@ -185,5 +217,6 @@ eq_status eq_vae_run_train(eq_context *ctx, const eq_vae_run *run, bool *finishe
     eq_status status = run_all(&s, finished);
     eq_vae_trainer_close(&s.trainer);
     eq_dataset_close(&s.data);
+    free(s.original);
     return status;
 }

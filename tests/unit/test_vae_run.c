@@ -197,6 +197,36 @@ static void resumed_runs_end_the_same(void **state)
     free(parts);
 }
 
+static void cancel_at_three(void *user, const eq_training_progress *p)
+{
+    if (p->step == 3)
+        eq_cancel(user);
+}
+
+/* Cancelled, a run leaves all that a finished one does, and goes on from there. */
+static void cancelled_runs_go_on(void **state)
+{
+    char *out = eq_path_join(folder, "cancelled");
+    eq_context *mine = eq_context_new();
+    bool finished;
+    eq_vae_quality quality;
+    eq_vae_run run = make_run(out, 6);
+    run.course.progress = cancel_at_three;
+    run.course.progress_user = mine;
+    assert_int_equal(eq_vae_run_train(mine, &run, &finished, &quality), EQ_CANCELLED);
+    assert_non_null(strstr(eq_last_error(mine), "step 3"));
+    assert_true(quality.psnr > 0);
+    eq_context_free(mine);
+    eq_model_vae file;
+    assert_ok(eq_model_vae_open(ctx, out, &file));
+    eq_model_vae_close(&file);
+    run.course.progress = NULL;
+    run.course.resume = true;
+    assert_ok(eq_vae_run_train(ctx, &run, &finished, &quality));
+    assert_true(finished);
+    free(out);
+}
+
 /* From another's weights, a run begins where that one ended. */
 static void one_starts_from_another(void **state)
 {
@@ -252,6 +282,7 @@ int main(void)
         cmocka_unit_test(training_makes_an_autoencoder),
         cmocka_unit_test(resumed_runs_end_the_same),
         cmocka_unit_test(one_starts_from_another),
+        cmocka_unit_test(cancelled_runs_go_on),
         cmocka_unit_test(refusals),
     };
     ctx = eq_context_new();
