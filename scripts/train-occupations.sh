@@ -45,10 +45,10 @@ done
     --weights bf16 --seed 31 --resume
 
 "$tool" train diffusion --images "$work/train/images" --captions "$work/train/captions.csv" --vae "$work/vae" \
-    --tokenizer "$work/tokenizer" --out "$work/model" --size 64 --channels 64,80,112 --attention 2,3 --layers 1 \
+    --tokenizer "$work/tokenizer" --out "$work/model" --size 64 --channels 64,80,96 --attention 2,3 --layers 1 \
     --groups 8 --head-dim 16 --text-width 128 --text-layers 2 --caption-dropout 0.1 \
     --beta-schedule squaredcos_cap_v2 --prediction v_prediction --weighting min-snr --spacing trailing \
-    --steps 10000 --batch 64 --learning-rate 1e-3 --warmup 300 --ema 0.999 --skip-dropout 0.2 --dtype bf16 \
+    --steps 5000 --batch 32 --learning-rate 8e-4 --warmup 200 --ema 0.998 --skip-dropout 0.2 --dtype bf16 \
     --weights bf16 --seed 41 --resume
 
 # On balanced portraits, noised, with the classifier's answers as labels.
