@@ -74,8 +74,8 @@ static void write_head(const eq_comparison_page *page)
         "the counted shares from the target (of several targets at once, the mean; of a joint one, over its "
         "cells). Ranges are 95%% intervals; the best of a column is <b>bold</b>, and \u2248 marks what "
         "cannot be told from it: the interval of the difference holds 0. PSNR in dB and dist., the distance in "
-        "features, are from the unguided image of the same noise; passes of the U-Net and seconds are an "
-        "image's.</p>\n",
+        "features, are from the unguided image of the same noise, which what rejection replaced does not have; "
+        "passes of the U-Net and seconds are an image's, with all that was drawn and thrown away for it.</p>\n",
         eq_page_number(suite, "count"), json_object_get(suite, "steps") ? eq_page_number(suite, "steps") : 50.0,
         eq_page_text(json_object_get(page->root, "model"), "folder", "?"), eq_page_text(evaluator, "path", "?"));
     const char *likeness = eq_page_likeness(page);

@@ -55,6 +55,12 @@ eq_status eq_comparison_pipeline(eq_comparison *c, int m, eq_pipeline **out)
     return EQ_OK;
 }
 
+static bool uses_classifier(const eq_suite_method *method)
+{
+    const eq_method *known = eq_method_find(method->method);
+    return known->sees_images || known->rejects;
+}
+
 eq_generate_options eq_comparison_options_of(const eq_comparison *c, const eq_suite_method *method, int64_t seed)
 {
     const eq_suite *s = c->suite;
@@ -79,6 +85,8 @@ eq_generate_options eq_comparison_options_of(const eq_comparison *c, const eq_su
     o.guide_first = method->guide_first;
     o.guide_last = method->guide_last;
     o.coupled = method->coupled;
+    if (uses_classifier(method))
+        o.guide_classifier = c->options->classifier;
     if (eq_method_find(method->method)->text != EQ_TEXT_NONE) {
         o.class_words = s->class_words;
         o.class_word_count = s->class_word_count;
@@ -119,13 +127,25 @@ static eq_status open_targets(eq_comparison *c)
     return EQ_OK;
 }
 
+/* Without a classifier of the suite's or the model's, no method may want one. */
+static eq_status refuse_guides(const eq_comparison *c)
+{
+    for (int m = 0; m < c->suite->method_count; m++)
+        if (uses_classifier(&c->suite->methods[m]))
+            return eq_fail(c->ctx, EQ_BAD_USAGE,
+                           "%s: methods[%d]: %s works with a classifier, and %s has none of its own; name one as "
+                           "\"classifier\"",
+                           c->options->suite_path, m + 1, c->suite->methods[m].method, c->options->model);
+    return EQ_OK;
+}
+
 /* The evaluator must not have had a part in what it grades. */
 static eq_status open_classifiers(eq_comparison *c)
 {
     const eq_comparison_options *o = c->options;
     EQ_TRY(eq_classifier_open(c->ctx, o->evaluator, &c->evaluator));
     if (!o->classifier)
-        return EQ_OK;
+        return refuse_guides(c);
     EQ_TRY(eq_classifier_open(c->ctx, o->classifier, &c->classifier));
     c->self_grading = strcmp(eq_classifier_hash(c->evaluator), eq_classifier_hash(c->classifier)) == 0;
     if (c->self_grading && !o->allow_self_grading)
@@ -225,12 +245,14 @@ static eq_status cell_folder(const eq_comparison *c, const eq_suite_target *targ
 typedef struct cell_progress {
     eq_comparison *c;
     char doing[2 * EQ_SUITE_NAME + 32];
+    int64_t most; /* images that are drawn in addition count from 0 again */
 } cell_progress;
 
 static void show_cell(void *user, int64_t done, int64_t total)
 {
-    const cell_progress *p = user;
-    eq_comparison_tell(p->c, p->doing, (double)done);
+    cell_progress *p = user;
+    p->most = done > p->most ? done : p->most;
+    eq_comparison_tell(p->c, p->doing, (double)p->most);
 }
 
 /* Runs what is not there yet. */

@@ -13,8 +13,9 @@ typedef struct eq_comparison_options {
     const char *suite_path; /* for messages */
     const char *model;      /* folder or file */
     const char *evaluator;  /* a classifier: folder or file */
-    const char
-        *classifier; /* what labelled for the predictors and guides where a method wants a classifier; NULL: none */
+    /* What labelled for the predictors, and guides where a method wants a classifier, in place of one that its run
+     * would take by default; NULL: none. */
+    const char *classifier;
     const char *out;
     /* Draws a suite's images that are not a folder's into `folder`, with a labels.csv that comes last. */
     eq_status (*draw)(void *user, const eq_suite_images *images, const char *folder);

@@ -182,7 +182,7 @@ static eq_estimate exactly(double value)
     return (eq_estimate){value, value, value};
 }
 
-/* What it cost, from its run.json, an image. */
+/* What it cost, from its run.json, an image: images that were drawn and thrown away included. */
 static eq_status costs_of(const eq_comparison *c, const char *folder, eq_comparison_cell *cell)
 {
     eq_json run, seconds;
@@ -196,6 +196,8 @@ static eq_status costs_of(const eq_comparison *c, const char *folder, eq_compari
         status = eq_json_object(c->ctx, &run, "seconds", &seconds);
     if (status == EQ_OK)
         status = eq_json_float(c->ctx, &seconds, "sampling", 0, 1e12, &sampling);
+    if (json_is_false(json_object_get(json_object_get(run.object, "verification"), "exact")))
+        eq_log(c->ctx, EQ_LOG_WARNING, "%s: rejection stopped before its quota was met", folder);
     eq_json_close(&run);
     EQ_TRY(status);
     cell->measures[EQ_MEASURE_PASSES] = exactly(passes / (double)c->suite->count);
@@ -280,20 +282,22 @@ static eq_status measure_drift(const eq_comparison *c, const graded_run *run, co
     return eq_drift_measure(c->ctx, &ours, &theirs, FEATURES, eq_classifier_feature_count(c->evaluator), out);
 }
 
-/* twin: the unguided run of the same seed; the cell's own where it is that. */
-static eq_status grade_cell(const eq_comparison *c, const eq_targets *targets, const graded_run *twin, bool unguided,
-                            eq_comparison_cell *cell)
+/* twin: the unguided run of the same seed; the cell's own where it is that. An image that rejection put in another's
+ * place is of other noise: there is no twin to compare it with. */
+static eq_status grade_cell(const eq_comparison *c, const eq_targets *targets, const graded_run *twin,
+                            const eq_method *method, eq_comparison_cell *cell)
 {
+    bool unguided = method == &eq_method_none, paired = !unguided && !method->rejects;
     graded_run run = {0};
     eq_drift drift = {0};
     for (int i = 0; i < EQ_MEASURES; i++)
         cell->measures[i] = UNKNOWN;
     eq_status status = unguided ? EQ_OK : open_run(c, cell->folder, &run);
-    if (status == EQ_OK && !unguided)
+    if (status == EQ_OK && paired)
         status = measure_drift(c, &run, twin, &drift);
     if (status == EQ_OK)
-        status = evaluate(c, unguided ? twin : &run, targets, unguided ? NULL : &drift, cell);
-    if (status == EQ_OK && !unguided) {
+        status = evaluate(c, unguided ? twin : &run, targets, paired ? &drift : NULL, cell);
+    if (status == EQ_OK && paired) {
         cell->measures[EQ_MEASURE_PSNR] = drift.psnr;
         cell->measures[EQ_MEASURE_FEATURE_DISTANCE] = drift.feature_distance;
     }
@@ -343,7 +347,7 @@ void eq_comparison_judge(eq_comparison_row *rows, int methods, int seeds, const 
 }
 
 /* All of one seed, whose unguided images stand by. */
-static eq_status grade_seed(eq_comparison *c, int seed, const eq_targets *targets, const bool *unguided)
+static eq_status grade_seed(eq_comparison *c, int seed, const eq_targets *targets)
 {
     const eq_suite *s = c->suite;
     graded_run twin;
@@ -353,7 +357,8 @@ static eq_status grade_seed(eq_comparison *c, int seed, const eq_targets *target
     for (int t = 0; t < s->target_count; t++)
         for (int m = 0; m < s->method_count && status == EQ_OK; m++) {
             eq_comparison_tell(c, "grading", 0);
-            status = grade_cell(c, &targets[t], &twin, unguided[m], &c->rows[t * s->method_count + m].cells[seed]);
+            status = grade_cell(c, &targets[t], &twin, eq_method_find(s->methods[m].method),
+                                &c->rows[t * s->method_count + m].cells[seed]);
         }
     close_run(&twin);
     return status;
@@ -370,7 +375,7 @@ eq_status eq_comparison_grade(eq_comparison *c)
     for (int t = 0; t < s->target_count && status == EQ_OK; t++)
         status = align(c, &c->targets[t], &targets[t]);
     for (int i = 0; i < s->seed_count && status == EQ_OK; i++)
-        status = grade_seed(c, i, targets, unguided);
+        status = grade_seed(c, i, targets);
     for (int t = 0; t < s->target_count && status == EQ_OK; t++)
         eq_comparison_judge(c->rows + t * s->method_count, s->method_count, s->seed_count, unguided);
     for (int t = 0; targets && t < s->target_count; t++)

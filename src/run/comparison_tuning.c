@@ -128,6 +128,8 @@ static eq_status key_of(eq_comparison *c, int method, char key[EQ_SHA256_HEX])
                   m->guide_last, "coupled", (json_int_t)m->coupled, "count", (json_int_t)s->tuning_count, "steps",
                   (json_int_t)s->steps, "seed", (json_int_t)s->tuning_seed, "sampler", s->sampler, "eta", s->eta,
                   "bf16", (int)c->bf16, "factors", factors, "targets", targets);
+    if (root && eq_method_find(m->method)->sees_images)
+        json_object_set_new(root, "guide", json_string(eq_classifier_hash(c->classifier)));
     char *text = root ? json_dumps(root, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
     json_decref(root);
     if (status == EQ_OK && !text)

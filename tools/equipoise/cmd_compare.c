@@ -119,8 +119,11 @@ static eq_status compare(const eq_invocation *call, const eq_suite *suite, const
     EQ_TRY_GOTO(status,
                 eq_classifier_folder(call->ctx, model, s->evaluator ? s->evaluator : suite->evaluator, &evaluator),
                 done);
-    EQ_TRY_GOTO(status, eq_classifier_folder(call->ctx, model, suite->classifier, &classifier), done);
     bool named = eq_json_has(&suite->json, "classifier");
+    if (named)
+        EQ_TRY_GOTO(status, eq_classifier_folder(call->ctx, model, suite->classifier, &classifier), done);
+    else if (!(classifier = eq_path_join(model, "classifier")))
+        EQ_TRY_GOTO(status, eq_fail_memory(call->ctx, "a path"), done);
     eq_comparison_options o = {.suite = suite,
                                .suite_path = path,
                                .model = model,
