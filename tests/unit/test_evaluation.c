@@ -120,7 +120,7 @@ static void json_has_the_documented_keys(void **state)
     const float young[36] = {1, 0, 0, 1, 0, 0, 1, 0, 0, 1, 0, 0, 1, 0, 0, 1, 0, 0,
                              1, 0, 0, 1, 0, 0, 1, 0, 0, 1, 0, 0, 1, 0, 0, 1, 0, 0};
     const float *const reference_p[] = {women, women, young};
-    const eq_reference_set reference = {"evaluator", "reference set", 12, 1, theirs, ours, reference_p};
+    const eq_reference_set reference = {"evaluator", "reference set", 12, 1, theirs, ours, reference_p, false};
     const eq_drift drift = {"twin", 8, {0.25, 0.1, 0.6}, {INFINITY, 30, INFINITY}, "evaluator", {2, 1, 3}, 9};
     eq_evaluation_input in = input();
     in.confusions = confusions;

@@ -105,11 +105,19 @@ static json_t *evaluate(const sample *s)
     float *ours = calloc((size_t)s->n, sizeof(float)), *theirs = calloc((size_t)s->n, sizeof(float));
     for (int i = 0; i < s->n; i++)
         ours[i] = 1.5f + (theirs[i] = (float)(i % 2));
-    const eq_reference_set reference = {"evaluator", s->evaluator, s->n, 1, theirs, ours, probabilities};
+    const eq_reference_set reference = {"evaluator", s->evaluator, s->n, 1, theirs, ours, probabilities, false};
     const eq_estimate some = {0.25, 0.125, 0.5};
     const eq_drift drift = {(char *)s->evaluator, s->n, some, {31.25, 30, 32}, "evaluator", {2.5, 2.25, 2.75}, 7};
-    eq_evaluation_input input = {s->n,       s->evaluator, 2, attributes, probabilities,
-                                 confusions, &joint,       1, &reference, &drift};
+    eq_evaluation_input input = {.n = s->n,
+                                 .evaluator = s->evaluator,
+                                 .attribute_count = 2,
+                                 .attributes = attributes,
+                                 .probabilities = probabilities,
+                                 .confusions = confusions,
+                                 .targets = &joint,
+                                 .target_count = 1,
+                                 .reference = &reference,
+                                 .drift = &drift};
     eq_evaluation evaluation;
     json_t *json;
     assert_int_equal(eq_evaluate(ctx, &input, &evaluation), EQ_OK);
