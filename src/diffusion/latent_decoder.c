@@ -10,9 +10,6 @@
 #include <stdlib.h>
 
 #include "diffusion/latent_tiles.h"
-#include "tensor/plan.h"
-
-enum { FIRST_SWEEP = 0, NEXT_SWEEP = 1 }; /* stages of the fine program */
 
 struct eq_latent_decoder {
     eq_context *ctx;
@@ -20,14 +17,10 @@ struct eq_latent_decoder {
     eq_dtype dtype;
     int64_t h, w;                /* of the latent */
     int cut;                     /* up blocks that run whole */
-    eq_tile_axis rows, columns;  /* of the coarse picture */
+    eq_tiling tiling;            /* of the coarse picture, through the fine program */
     eq_program *coarse;          /* with one tile: the whole decoder */
-    eq_program *fine;            /* with one tile: NULL */
     eq_value z, features, image; /* of the coarse program; image: of the whole decoder */
     eq_value tile, tile_image;   /* of the fine program */
-    int sweeps;                  /* that the last picture took */
-    eq_norm_list norms[2];       /* of its stages */
-    eq_tile_norms statistics;
 };
 
 /* --- the networks --- */
@@ -64,46 +57,15 @@ static eq_graph *fine_graph(eq_latent_decoder *d, eq_params *params)
         return NULL;
     eq_builder b = {g, params};
     int channels = d->config.block_out_channels[d->config.levels - d->cut];
-    d->norms[FIRST_SWEEP] = (eq_norm_list){0};
-    d->norms[NEXT_SWEEP] = (eq_norm_list){.given = true};
-    d->tile = eq_graph_input(g, "tile", d->dtype, eq_shape_of(1, d->rows.tile, d->columns.tile, channels));
-    eq_vae_decode_fine(&b, &d->config, d->tile, d->cut, &d->norms[FIRST_SWEEP]);
+    d->tiling.norms[EQ_TILE_FIRST_SWEEP] = (eq_norm_list){0};
+    d->tiling.norms[EQ_TILE_NEXT_SWEEP] = (eq_norm_list){.given = true};
+    d->tile =
+        eq_graph_input(g, "tile", d->dtype, eq_shape_of(1, d->tiling.rows.tile, d->tiling.columns.tile, channels));
+    eq_vae_decode_fine(&b, &d->config, d->tile, d->cut, &d->tiling.norms[EQ_TILE_FIRST_SWEEP]);
     eq_graph_next_stage(g);
-    d->tile_image = eq_vae_decode_fine(&b, &d->config, d->tile, d->cut, &d->norms[NEXT_SWEEP]);
+    d->tile_image = eq_vae_decode_fine(&b, &d->config, d->tile, d->cut, &d->tiling.norms[EQ_TILE_NEXT_SWEEP]);
     eq_graph_output(g, d->tile_image, "image");
     return g;
-}
-
-typedef eq_graph *graph_maker(eq_latent_decoder *d, eq_params *params);
-
-/* What a program of that graph would take for activations. */
-static eq_status planned_bytes(eq_latent_decoder *d, eq_params *params, graph_maker *make, size_t *bytes)
-{
-    eq_memory_plan plan = {0};
-    eq_graph *graph = make(d, params);
-    if (!graph)
-        return eq_fail_memory(d->ctx, "a graph");
-    eq_status status = eq_graph_status(graph);
-    if (status == EQ_OK)
-        status = eq_memory_plan_make(graph, &plan);
-    *bytes = plan.arena_bytes + plan.carry_bytes;
-    eq_memory_plan_free(&plan);
-    eq_graph_free(graph);
-    return status;
-}
-
-static eq_status compile(eq_latent_decoder *d, eq_params *params, graph_maker *make, const eq_latent_options *options,
-                         eq_program **out)
-{
-    eq_graph *graph = make(d, params);
-    if (!graph)
-        return eq_fail_memory(d->ctx, "a graph");
-    return eq_program_compile(graph,
-                              &(eq_program_options){.frozen_params = true,
-                                                    .backend = options->backend,
-                                                    .packed = options->packed,
-                                                    .packed_user = options->packed_user},
-                              out);
 }
 
 /* --- the choice of tiles --- */
@@ -117,28 +79,28 @@ typedef struct asked {
 static eq_status tile_bytes(void *user, size_t *bytes)
 {
     const asked *a = user;
-    return planned_bytes(a->decoder, a->params, fine_graph, bytes);
+    return eq_tiles_plan(a->decoder->ctx, fine_graph(a->decoder, a->params), bytes);
 }
 
 static eq_status choose_tiles(eq_latent_decoder *d, eq_params *params, size_t limit)
 {
     int64_t scale = (int64_t)1 << (d->cut - 1), reach = eq_vae_decode_reach(&d->config, d->cut);
-    d->rows = eq_tile_axis_of(d->h * scale, 1, reach);
-    d->columns = eq_tile_axis_of(d->w * scale, 1, reach);
-    return eq_tiles_choose(&d->rows, &d->columns, reach, limit, tile_bytes, &(asked){d, params});
+    d->tiling.rows = eq_tile_axis_of(d->h * scale, 1, reach);
+    d->tiling.columns = eq_tile_axis_of(d->w * scale, 1, reach);
+    return eq_tiles_choose(&d->tiling.rows, &d->tiling.columns, reach, limit, tile_bytes, &(asked){d, params});
 }
 
 /* The whole decoder if it fits; else as many up blocks whole as half the limit holds, and tiles in the rest of it. */
 static eq_status choose(eq_latent_decoder *d, eq_params *params, size_t limit)
 {
     size_t bytes = 0;
-    d->rows = eq_tile_axis_of(d->h, 1, 0);
-    d->columns = eq_tile_axis_of(d->w, 1, 0);
-    EQ_TRY(planned_bytes(d, params, whole_graph, &bytes));
+    d->tiling.rows = eq_tile_axis_of(d->h, 1, 0);
+    d->tiling.columns = eq_tile_axis_of(d->w, 1, 0);
+    EQ_TRY(eq_tiles_plan(d->ctx, whole_graph(d, params), &bytes));
     if (bytes <= limit || d->config.levels == 1)
         return EQ_OK;
     for (d->cut = d->config.levels - 1;; d->cut--) {
-        EQ_TRY(planned_bytes(d, params, coarse_graph, &bytes));
+        EQ_TRY(eq_tiles_plan(d->ctx, coarse_graph(d, params), &bytes));
         if (bytes <= limit / 2 || d->cut == 1)
             break;
     }
@@ -149,13 +111,14 @@ static eq_status prepare(eq_latent_decoder *d, eq_params *params, const eq_laten
 {
     params->trainable = false;
     EQ_TRY(choose(d, params, options->memory_bytes));
-    if (d->rows.count * d->columns.count == 1) {
+    if (d->tiling.rows.count * d->tiling.columns.count == 1) {
         d->cut = d->config.levels;
-        return compile(d, params, whole_graph, options, &d->coarse);
+        return eq_tiles_compile(d->ctx, whole_graph(d, params), options, &d->coarse);
     }
-    EQ_TRY(compile(d, params, coarse_graph, options, &d->coarse));
-    EQ_TRY(compile(d, params, fine_graph, options, &d->fine));
-    return eq_tile_norms_new(d->ctx, &d->norms[FIRST_SWEEP], d->config.norm_num_groups, &d->statistics);
+    EQ_TRY(eq_tiles_compile(d->ctx, coarse_graph(d, params), options, &d->coarse));
+    EQ_TRY(eq_tiles_compile(d->ctx, fine_graph(d, params), options, &d->tiling.program));
+    return eq_tile_norms_new(d->ctx, &d->tiling.norms[EQ_TILE_FIRST_SWEEP], d->config.norm_num_groups,
+                             &d->tiling.statistics);
 }
 
 eq_status eq_latent_decoder_new(eq_context *ctx, const eq_vae_config *config, eq_params *params,
@@ -184,68 +147,44 @@ void eq_latent_decoder_free(eq_latent_decoder *d)
     if (!d)
         return;
     eq_program_free(d->coarse);
-    eq_program_free(d->fine);
-    eq_tile_norms_free(&d->statistics);
+    eq_tiling_free(&d->tiling);
     free(d);
 }
 
 /* --- running --- */
 
+/* The picture that is decoded. */
+typedef struct decoding {
+    eq_latent_decoder *decoder;
+    float *image; /* [h * scale, w * scale, out_channels] */
+} decoding;
+
 /* Copies the tile's part of the features, with its margins, into the fine program. */
-static void fill_features(eq_latent_decoder *d, int64_t top, int64_t left)
+static void fill_features(void *user, int64_t top, int64_t left)
 {
+    eq_latent_decoder *d = ((const decoding *)user)->decoder;
+    const eq_tiling *t = &d->tiling;
     const eq_shape *shape = eq_shape_at(eq_program_graph(d->coarse), d->features);
     size_t pixel = (size_t)shape->dim[3] * eq_dtype_size(d->dtype);
-    size_t line = (size_t)d->columns.tile * pixel;
+    size_t line = (size_t)t->columns.tile * pixel;
     const char *features = eq_program_data(d->coarse, d->features);
-    char *tile = eq_program_data(d->fine, d->tile);
-    for (int64_t y = 0; y < d->rows.tile; y++)
-        memcpy(tile + (size_t)y * line, features + (size_t)((top + y) * d->columns.size + left) * pixel, line);
-}
-
-/* All inputs of one tile's run. */
-static void fill_tile(eq_latent_decoder *d, const eq_norm_list *norms, int64_t row, int64_t column)
-{
-    int64_t top = eq_tile_start(&d->rows, row), left = eq_tile_start(&d->columns, column);
-    eq_tile_core core = eq_tile_core_of(&d->rows, &d->columns, row, column);
-    eq_tile_core within = {core.top - top, core.left - left, core.bottom - top, core.right - left};
-    fill_features(d, top, left);
-    eq_tile_norms_fill(&d->statistics, d->fine, norms, within, d->rows.tile);
+    char *tile = eq_program_data(t->program, d->tile);
+    for (int64_t y = 0; y < t->rows.tile; y++)
+        memcpy(tile + (size_t)y * line, features + (size_t)((top + y) * t->columns.size + left) * pixel, line);
 }
 
 /* Copies the tile's core into the picture. */
-static void write_core(eq_latent_decoder *d, int64_t row, int64_t column, float *image)
+static void write_core(void *user, eq_tile_core core, int64_t top, int64_t left)
 {
+    const decoding *a = user;
+    eq_latent_decoder *d = a->decoder;
+    const eq_tiling *t = &d->tiling;
     int64_t scale = (int64_t)1 << (d->config.levels - d->cut), channels = d->config.out_channels;
-    eq_tile_core core = eq_tile_core_of(&d->rows, &d->columns, row, column);
-    int64_t top = eq_tile_start(&d->rows, row) * scale, left = core.left - eq_tile_start(&d->columns, column);
-    const float *tile = eq_program_data(d->fine, d->tile_image);
+    const float *tile = eq_program_data(t->program, d->tile_image);
     size_t line = (size_t)((core.right - core.left) * scale * channels) * sizeof(float);
     for (int64_t y = core.top * scale; y < core.bottom * scale; y++)
-        memcpy(image + (y * d->columns.size + core.left) * scale * channels,
-               tile + ((y - top) * d->columns.tile + left) * scale * channels, line);
-}
-
-/* Runs all tiles; from the second sweep on with the statistics of the sweep before, which move by `moved`. */
-static eq_status sweep(eq_latent_decoder *d, int stage, float *image, double *moved)
-{
-    const eq_norm_list *norms = &d->norms[stage];
-    eq_tile_norms_begin(&d->statistics);
-    for (int64_t row = 0; row < d->rows.count; row++)
-        for (int64_t column = 0; column < d->columns.count; column++) {
-            if (eq_cancelled(d->ctx))
-                return eq_fail(d->ctx, EQ_CANCELLED, "cancelled");
-            fill_tile(d, norms, row, column);
-            EQ_TRY(eq_program_run_stage(d->fine, stage));
-            eq_tile_core core = eq_tile_core_of(&d->rows, &d->columns, row, column);
-            int64_t pixels = (core.bottom - core.top) * (core.right - core.left);
-            eq_tile_norms_add(&d->statistics, d->fine, norms,
-                              (double)pixels / (double)(d->rows.size * d->columns.size));
-            if (stage == NEXT_SWEEP)
-                write_core(d, row, column, image);
-        }
-    *moved = eq_tile_norms_finish(&d->statistics);
-    return EQ_OK;
+        memcpy(a->image + (y * t->columns.size + core.left) * scale * channels,
+               tile + ((y - top * scale) * t->columns.tile + core.left - left) * scale * channels, line);
 }
 
 eq_status eq_latent_decoder_run(eq_latent_decoder *d, const float *latent, float *image)
@@ -255,37 +194,22 @@ eq_status eq_latent_decoder_run(eq_latent_decoder *d, const float *latent, float
     for (int64_t i = 0; i < count; i++)
         z[i] = latent[i] / d->config.scaling_factor;
     EQ_TRY(eq_program_run(d->coarse));
-    if (!d->fine) {
-        const eq_shape *shape = eq_shape_at(eq_program_graph(d->coarse), d->image);
-        memcpy(image, eq_program_data(d->coarse, d->image), (size_t)eq_shape_count(shape) * sizeof(float));
-        return EQ_OK;
-    }
-    double moved = 0;
-    EQ_TRY(sweep(d, FIRST_SWEEP, image, &moved));
-    d->sweeps = 1;
-    do {
-        EQ_TRY(sweep(d, NEXT_SWEEP, image, &moved));
-        d->sweeps++;
-    } while (moved > EQ_TILE_SETTLED && d->sweeps < EQ_TILE_MAX_SWEEPS);
+    if (d->tiling.program)
+        return eq_tiling_run(d->ctx, &d->tiling, &(eq_tile_flow){&(decoding){d, image}, fill_features, write_core});
+    const eq_shape *shape = eq_shape_at(eq_program_graph(d->coarse), d->image);
+    memcpy(image, eq_program_data(d->coarse, d->image), (size_t)eq_shape_count(shape) * sizeof(float));
     return EQ_OK;
 }
 
 eq_latent_use eq_latent_decoder_use(const eq_latent_decoder *d)
 {
-    eq_latent_use use = {.tiles = (int)(d->rows.count * d->columns.count), .cut = d->cut, .sweeps = d->sweeps};
-    const eq_program *programs[] = {d->coarse, d->fine};
-    for (int i = 0; i < 2; i++) {
-        if (!programs[i])
-            continue;
-        eq_program_memory memory = eq_program_memory_use(programs[i]);
-        use.arena_bytes += memory.arena_bytes + memory.carry_bytes;
-        use.packed_bytes += memory.packed_bytes;
-    }
+    eq_latent_use use = eq_tiling_use(&d->tiling, d->coarse);
+    use.cut = d->cut;
     return use;
 }
 
 void eq_latent_decoder_programs(eq_latent_decoder *d, eq_program **coarse, eq_program **fine)
 {
     *coarse = d->coarse;
-    *fine = d->fine;
+    *fine = d->tiling.program;
 }

@@ -3,6 +3,12 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "tensor/plan.h"
+
+enum { MAX_SWEEPS = 8 };
+/* What statistics may still move when sweeps end, of a norm's deviation. */
+static const double settled = 0.01;
+
 eq_tile_axis eq_tile_axis_of(int64_t size, int64_t count, int64_t reach)
 {
     return (eq_tile_axis){size, (size + (count - 1) * 2 * reach + count - 1) / count, count};
@@ -116,4 +122,88 @@ double eq_tile_norms_finish(eq_tile_norms *norms)
         norms->statistics[2 * i + 1] = (float)inverse;
     }
     return farthest;
+}
+
+/* Runs all tiles; from the second sweep on with the statistics of the sweep before, which move by `moved`. */
+static eq_status sweep(eq_context *ctx, eq_tiling *t, int stage, const eq_tile_flow *flow, double *moved)
+{
+    const eq_norm_list *norms = &t->norms[stage];
+    eq_tile_norms_begin(&t->statistics);
+    for (int64_t row = 0; row < t->rows.count; row++)
+        for (int64_t column = 0; column < t->columns.count; column++) {
+            if (eq_cancelled(ctx))
+                return eq_fail(ctx, EQ_CANCELLED, "cancelled");
+            int64_t top = eq_tile_start(&t->rows, row), left = eq_tile_start(&t->columns, column);
+            eq_tile_core core = eq_tile_core_of(&t->rows, &t->columns, row, column);
+            eq_tile_core within = {core.top - top, core.left - left, core.bottom - top, core.right - left};
+            flow->fill(flow->user, top, left);
+            eq_tile_norms_fill(&t->statistics, t->program, norms, within, t->rows.tile);
+            EQ_TRY(eq_program_run_stage(t->program, stage));
+            int64_t pixels = (core.bottom - core.top) * (core.right - core.left);
+            eq_tile_norms_add(&t->statistics, t->program, norms,
+                              (double)pixels / (double)(t->rows.size * t->columns.size));
+            if (stage == EQ_TILE_NEXT_SWEEP)
+                flow->take(flow->user, core, top, left);
+        }
+    *moved = eq_tile_norms_finish(&t->statistics);
+    return EQ_OK;
+}
+
+eq_status eq_tiling_run(eq_context *ctx, eq_tiling *t, const eq_tile_flow *flow)
+{
+    double moved = 0;
+    EQ_TRY(sweep(ctx, t, EQ_TILE_FIRST_SWEEP, flow, &moved));
+    t->sweeps = 1;
+    do {
+        EQ_TRY(sweep(ctx, t, EQ_TILE_NEXT_SWEEP, flow, &moved));
+        t->sweeps++;
+    } while (moved > settled && t->sweeps < MAX_SWEEPS);
+    return EQ_OK;
+}
+
+void eq_tiling_free(eq_tiling *t)
+{
+    eq_program_free(t->program);
+    eq_tile_norms_free(&t->statistics);
+    *t = (eq_tiling){0};
+}
+
+eq_latent_use eq_tiling_use(const eq_tiling *t, const eq_program *coarse)
+{
+    eq_latent_use use = {.tiles = (int)(t->rows.count * t->columns.count), .sweeps = t->sweeps};
+    const eq_program *programs[] = {coarse, t->program};
+    for (int i = 0; i < 2; i++) {
+        if (!programs[i])
+            continue;
+        eq_program_memory memory = eq_program_memory_use(programs[i]);
+        use.arena_bytes += memory.arena_bytes + memory.carry_bytes;
+        use.packed_bytes += memory.packed_bytes;
+    }
+    return use;
+}
+
+eq_status eq_tiles_plan(eq_context *ctx, eq_graph *graph, size_t *bytes)
+{
+    eq_memory_plan plan = {0};
+    if (!graph)
+        return eq_fail_memory(ctx, "a graph");
+    eq_status status = eq_graph_status(graph);
+    if (status == EQ_OK)
+        status = eq_memory_plan_make(graph, &plan);
+    *bytes = plan.arena_bytes + plan.carry_bytes;
+    eq_memory_plan_free(&plan);
+    eq_graph_free(graph);
+    return status;
+}
+
+eq_status eq_tiles_compile(eq_context *ctx, eq_graph *graph, const eq_latent_options *options, eq_program **out)
+{
+    if (!graph)
+        return eq_fail_memory(ctx, "a graph");
+    return eq_program_compile(graph,
+                              &(eq_program_options){.frozen_params = true,
+                                                    .backend = options->backend,
+                                                    .packed = options->packed,
+                                                    .packed_user = options->packed_user},
+                              out);
 }

@@ -3,7 +3,7 @@
 #ifndef EQ_DIFFUSION_LATENT_TILES_H
 #define EQ_DIFFUSION_LATENT_TILES_H
 
-#include "kernels/program.h"
+#include "diffusion/latent.h"
 #include "models/blocks.h"
 
 /* Tiles along one side: evenly spread, overlapping by at least twice the reach. */
@@ -52,8 +52,36 @@ void eq_tile_norms_add(eq_tile_norms *norms, eq_program *program, const eq_norm_
  * in deviations. */
 double eq_tile_norms_finish(eq_tile_norms *norms);
 
-enum { EQ_TILE_MAX_SWEEPS = 8 };
-/* What statistics may still move when sweeps end, of a norm's deviation. */
-#define EQ_TILE_SETTLED 0.01
+/* The stages of a program of tiles: with norms that use what they see, then with norms that are told. */
+enum { EQ_TILE_FIRST_SWEEP = 0, EQ_TILE_NEXT_SWEEP = 1 };
+
+/* A picture in tiles through a program of one of them. Zeroed: the picture is one tile, and there is no program. */
+typedef struct eq_tiling {
+    eq_tile_axis rows, columns;
+    eq_program *program;   /* owned */
+    eq_norm_list norms[2]; /* of its stages */
+    eq_tile_norms statistics;
+    int sweeps; /* that the last picture took */
+} eq_tiling;
+
+/* How a tile's pixels come into the program, and its core out of it: core in the picture's pixels, top and left the
+ * tile's first ones there. */
+typedef struct eq_tile_flow {
+    void *user;
+    void (*fill)(void *user, int64_t top, int64_t left);
+    void (*take)(void *user, eq_tile_core core, int64_t top, int64_t left);
+} eq_tile_flow;
+
+/* Sweeps over all tiles until the norms' statistics are those of the picture; cores are taken from the second sweep on,
+ * every time. EQ_CANCELLED between tiles. */
+eq_status eq_tiling_run(eq_context *ctx, eq_tiling *tiling, const eq_tile_flow *flow);
+void eq_tiling_free(eq_tiling *tiling);
+/* Of the last picture, and of both programs; but for `cut`. */
+eq_latent_use eq_tiling_use(const eq_tiling *tiling, const eq_program *coarse);
+
+/* For choosing and making programs; both take the graph over, NULL where memory was short. bytes: what a program of it
+ * would take for activations. */
+eq_status eq_tiles_plan(eq_context *ctx, eq_graph *graph, size_t *bytes);
+eq_status eq_tiles_compile(eq_context *ctx, eq_graph *graph, const eq_latent_options *options, eq_program **out);
 
 #endif
