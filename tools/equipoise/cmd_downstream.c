@@ -82,10 +82,7 @@ static const eq_option options[] = {
     EQ_TRAINING_EMA("0.99", "classifier"),
     EQ_TRAINING_WEIGHT_DECAY("0.05"),
     EQ_TRAINING_CLIP("1"),
-    {.name = "balance",
-     .kind = EQ_FLAG,
-     .member = offsetof(settings, balance),
-     .help = "show images of rare classes more often, up to ten times"},
+    EQ_TRAINING_BALANCE,
     EQ_TRAINING_SIZE("64"),
     {.name = "channels",
      .kind = EQ_INTEGERS,
@@ -110,28 +107,6 @@ static void show_progress(void *user, const eq_downstream_progress *now)
 }
 
 /* --- options to settings --- */
-
-static eq_status fill_network(const eq_invocation *call, eq_downstream_options *o)
-{
-    const settings *s = call->settings;
-    o->network = (eq_classifier_config){
-        .trunk = &eq_trunk_resnet, .size = (int)s->size, .stages = s->channels.count, .blocks = 1};
-    if (s->channels.count > EQ_CLASSIFIER_MAX_STAGES)
-        return eq_fail(call->ctx, EQ_BAD_USAGE, "--channels gives %d stages; there can be up to %d", s->channels.count,
-                       EQ_CLASSIFIER_MAX_STAGES);
-    for (int i = 0; i < s->channels.count; i++) {
-        if (s->channels.item[i] % 4 != 0)
-            return eq_fail(call->ctx, EQ_BAD_USAGE, "--channels must be multiples of 4, not %lld",
-                           (long long)s->channels.item[i]);
-        o->network.channels[i] = (int)s->channels.item[i];
-    }
-    int multiple = 1 << (s->channels.count - !eq_trunk_resnet.last_halves);
-    if (s->size % multiple != 0)
-        return eq_fail(call->ctx, EQ_BAD_USAGE,
-                       "--size must be a multiple of %d with %d stages of --channels, not %lld", multiple,
-                       s->channels.count, (long long)s->size);
-    return EQ_OK;
-}
 
 /* names: a copy of the options, cut at their first '='; sources: [added.count] */
 static eq_status fill_sources(const eq_invocation *call, char **names, eq_downstream_source *sources)
@@ -166,13 +141,7 @@ static eq_status report(const eq_invocation *call, const eq_downstream *result)
 static eq_status compare(const eq_invocation *call, const eq_downstream_source *sources)
 {
     const settings *s = call->settings;
-    eq_optimiser_options optimiser = eq_optimiser_defaults();
-    optimiser.learning_rate = s->learning_rate;
-    optimiser.weight_decay = s->weight_decay;
-    optimiser.clip_norm = s->clip;
-    optimiser.ema_decay = s->ema;
-    optimiser.warmup_steps = s->warmup;
-    optimiser.total_steps = s->steps;
+    eq_optimiser_options optimiser = EQ_TRAINING_OPTIMISER(s);
     optimiser.final_fraction = 0.01;
     eq_downstream_options o = {.train = s->train,
                                .test = s->test,
@@ -191,7 +160,7 @@ static eq_status compare(const eq_invocation *call, const eq_downstream_source *
                                .resume = s->resume,
                                .progress = show_progress,
                                .progress_user = call->progress};
-    EQ_TRY(fill_network(call, &o));
+    EQ_TRY(eq_training_classifier(call, &eq_trunk_resnet, s->size, &s->channels, 1, &o.network));
     eq_progress_begin(call->progress, "training", "steps");
     eq_downstream result;
     eq_status status = eq_downstream_run(call->ctx, &o, &result);

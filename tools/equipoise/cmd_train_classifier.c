@@ -89,10 +89,7 @@ static const eq_option options[] = {
     EQ_TRAINING_EMA("0.99", "classifier"),
     EQ_TRAINING_WEIGHT_DECAY("0.05"),
     EQ_TRAINING_CLIP("1"),
-    {.name = "balance",
-     .kind = EQ_FLAG,
-     .member = offsetof(settings, balance),
-     .help = "show images of rare classes more often, up to ten times"},
+    EQ_TRAINING_BALANCE,
     {.heading = "Grading"},
     {.name = "held-out",
      .kind = EQ_REAL,
@@ -127,31 +124,14 @@ static const char *const examples[] = {
     NULL,
 };
 
-static void show_progress(void *user, const eq_training_progress *now)
-{
-    char note[64];
-    snprintf(note, sizeof note, "loss %.4f, %.1f images/s", now->loss, now->images_per_second);
-    eq_progress_set(user, (double)now->step, (double)now->total_steps, note);
-}
-
-static eq_status fill_run(const eq_invocation *call, eq_classifier_training *run)
+static eq_status fill_run(const eq_invocation *call, eq_training_watch *w, eq_classifier_training *run)
 {
     const settings *s = call->settings;
-    eq_optimiser_options optimiser = eq_optimiser_defaults();
-    optimiser.learning_rate = s->learning_rate;
-    optimiser.weight_decay = s->weight_decay;
-    optimiser.clip_norm = s->clip;
-    optimiser.ema_decay = s->ema;
-    optimiser.warmup_steps = s->warmup;
-    optimiser.total_steps = s->steps;
+    eq_optimiser_options optimiser = EQ_TRAINING_OPTIMISER(s);
     optimiser.final_fraction = 0.01;
     *run = (eq_classifier_training){.images = s->images,
                                     .labels = s->labels,
                                     .out = s->out,
-                                    .network = {.trunk = eq_trunk_find(trunks[s->trunk]),
-                                                .size = (int)s->size,
-                                                .stages = s->channels.count,
-                                                .blocks = (int)s->blocks},
                                     .attributes = s->attributes.item,
                                     .attribute_count = s->attributes.count,
                                     .optimiser = optimiser,
@@ -164,22 +144,10 @@ static eq_status fill_run(const eq_invocation *call, eq_classifier_training *run
                                     .checkpoint_seconds = 60 * s->checkpoint_minutes,
                                     .resume = s->resume,
                                     .save_dtype = dtype_of[s->save_dtype],
-                                    .progress = show_progress,
-                                    .progress_user = call->progress};
-    if (s->channels.count > EQ_CLASSIFIER_MAX_STAGES)
-        return eq_fail(call->ctx, EQ_BAD_USAGE, "--channels gives %d stages; there can be up to %d", s->channels.count,
-                       EQ_CLASSIFIER_MAX_STAGES);
-    for (int i = 0; i < s->channels.count; i++) {
-        if (s->channels.item[i] % 4 != 0)
-            return eq_fail(call->ctx, EQ_BAD_USAGE, "--channels must be multiples of 4, not %" PRId64,
-                           s->channels.item[i]);
-        run->network.channels[i] = (int)s->channels.item[i];
-    }
-    int multiple = 1 << (s->channels.count - !run->network.trunk->last_halves);
-    if (s->size % multiple != 0)
-        return eq_fail(call->ctx, EQ_BAD_USAGE,
-                       "--size must be a multiple of %d with %d stages of --channels, not %" PRId64, multiple,
-                       s->channels.count, s->size);
+                                    .progress = eq_training_show,
+                                    .progress_user = w};
+    EQ_TRY(
+        eq_training_classifier(call, eq_trunk_find(trunks[s->trunk]), s->size, &s->channels, s->blocks, &run->network));
     if (s->folds == 1)
         return eq_fail(call->ctx, EQ_BAD_USAGE, "--folds must be 2 or more, or 0 for none, not 1");
     if (s->folds > 0 && eq_given(call, "held-out"))
@@ -270,10 +238,11 @@ static eq_status report(const eq_invocation *call, const eq_classifier_config *c
 
 static eq_status run(const eq_invocation *call)
 {
+    eq_training_watch w = {.progress = call->progress};
     eq_classifier_training training;
     eq_classifier_config config;
     eq_classifier_score scores[EQ_CLASSIFIER_MAX_ATTRIBUTES];
-    EQ_TRY(fill_run(call, &training));
+    EQ_TRY(fill_run(call, &w, &training));
     eq_progress_begin(call->progress, "training", "updates");
     eq_status status = eq_classifier_train(call->ctx, &training, &config, scores);
     eq_progress_end(call->progress);

@@ -28,9 +28,7 @@ typedef struct settings {
 static const char *const beta_schedules[] = {"linear", "scaled_linear", "squaredcos_cap_v2", NULL};
 static const char *const predictions[] = {"epsilon", "v_prediction", "sample", NULL};
 static const char *const weightings[] = {"uniform", "min-snr", "p2", NULL};
-static const char *const dtypes[] = {"f32", "bf16", NULL};
 static const char *const spacings[] = {"default", "leading", "trailing", "linspace", "paper", NULL};
-static const char *const weight_dtypes[] = {"f32", "bf16", "f16", NULL};
 
 static const eq_option options[] = {
     {.heading = "Folders"},
@@ -166,13 +164,7 @@ static const eq_option options[] = {
     EQ_TRAINING_EMA("0.999", "model"),
     EQ_TRAINING_WEIGHT_DECAY("0.01"),
     EQ_TRAINING_CLIP("1"),
-    {.name = "dtype",
-     .kind = EQ_CHOICE,
-     .value = "NAME",
-     .choices = dtypes,
-     .standard = "f32",
-     .member = offsetof(settings, dtype),
-     .help = "numbers to compute the network in"},
+    EQ_TRAINING_DTYPE,
     EQ_TRAINING_NO_FLIP,
     {.name = "skip-dropout",
      .kind = EQ_REAL,
@@ -182,13 +174,7 @@ static const eq_option options[] = {
      .real = {0, 0.9},
      .help = "how often noisy images lose skip connections, so that more passes through h, where guidance works"},
     {.heading = "Run"},
-    {.name = "weights",
-     .kind = EQ_CHOICE,
-     .value = "NAME",
-     .choices = weight_dtypes,
-     .standard = "f32",
-     .member = offsetof(settings, weights),
-     .help = "numbers of the weights in the model's file"},
+    EQ_TRAINING_WEIGHTS("model"),
     EQ_TRAINING_MINUTES,
     EQ_TRAINING_CHECKPOINT_MINUTES("10"),
     EQ_TRAINING_SHEET_MINUTES("samples"),
@@ -204,21 +190,6 @@ static const char *const examples[] = {
     "equipoise train diffusion --images faces --init model --out finer --learning-rate 0.0001",
     NULL,
 };
-
-/* The last progress, for the report. */
-typedef struct watch {
-    eq_progress *progress;
-    eq_training_progress last;
-} watch;
-
-static void show_progress(void *user, const eq_training_progress *now)
-{
-    watch *w = user;
-    char note[64];
-    w->last = *now;
-    snprintf(note, sizeof note, "loss %.4f, %.1f images/s", now->loss, now->images_per_second);
-    eq_progress_set(w->progress, (double)now->step, (double)now->total_steps, note);
-}
 
 /* The default is for four levels; where there are fewer, it means the coarsest. */
 static eq_status fill_attention(const eq_invocation *call, eq_unet_config *unet)
@@ -313,16 +284,10 @@ static eq_status fill_text(const eq_invocation *call, eq_diffusion_run *run)
     return EQ_OK;
 }
 
-static eq_status fill_run(const eq_invocation *call, watch *w, eq_diffusion_run *run)
+static eq_status fill_run(const eq_invocation *call, eq_training_watch *w, eq_diffusion_run *run)
 {
     const settings *s = call->settings;
-    eq_optimiser_options optimiser = eq_optimiser_defaults();
-    optimiser.learning_rate = s->learning_rate;
-    optimiser.weight_decay = s->weight_decay;
-    optimiser.clip_norm = s->clip;
-    optimiser.ema_decay = s->ema;
-    optimiser.warmup_steps = s->warmup;
-    optimiser.total_steps = s->steps;
+    eq_optimiser_options optimiser = EQ_TRAINING_OPTIMISER(s);
     *run = (eq_diffusion_run){.images = s->images,
                               .training = {.weighting = (eq_loss_weighting)s->weighting,
                                            .optimiser = optimiser,
@@ -332,13 +297,7 @@ static eq_status fill_run(const eq_invocation *call, watch *w, eq_diffusion_run 
                                            .seed = (uint64_t)call->common.seed,
                                            .dtype = s->dtype == 0 ? EQ_F32 : EQ_BF16},
                               .schedule = eq_schedule_config_default(),
-                              .course = {.out = s->out,
-                                         .checkpoint_seconds = 60 * s->checkpoint_minutes,
-                                         .sheet_seconds = 60 * s->sheet_minutes,
-                                         .budget_seconds = 60 * s->minutes,
-                                         .resume = s->resume,
-                                         .progress = show_progress,
-                                         .progress_user = w},
+                              .course = EQ_TRAINING_COURSE(s, w),
                               .strict = s->strict,
                               .save_dtype = (eq_dtype)s->weights};
     run->schedule.beta_kind = (eq_beta_kind)s->beta_schedule;
@@ -395,7 +354,7 @@ static eq_status open_initial(eq_context *ctx, const char *name, eq_model *model
 
 static eq_status run(const eq_invocation *call)
 {
-    watch w = {.progress = call->progress};
+    eq_training_watch w = {.progress = call->progress};
     const settings *s = call->settings;
     eq_diffusion_run training;
     eq_model initial = {0};

@@ -22,8 +22,6 @@ typedef struct settings {
 
 /* In the order of the enumerations that they name. */
 static const char *const losses[] = {"l1", "l2", NULL};
-static const char *const dtypes[] = {"f32", "bf16", NULL};
-static const char *const weight_dtypes[] = {"f32", "bf16", "f16", NULL};
 
 static const eq_option options[] = {
     {.heading = "Folders"},
@@ -107,22 +105,10 @@ static const eq_option options[] = {
     EQ_TRAINING_EMA("0.998", "autoencoder"),
     EQ_TRAINING_WEIGHT_DECAY("0"),
     EQ_TRAINING_CLIP("1"),
-    {.name = "dtype",
-     .kind = EQ_CHOICE,
-     .value = "NAME",
-     .choices = dtypes,
-     .standard = "f32",
-     .member = offsetof(settings, dtype),
-     .help = "numbers to compute the network in"},
+    EQ_TRAINING_DTYPE,
     EQ_TRAINING_NO_FLIP,
     {.heading = "Run"},
-    {.name = "weights",
-     .kind = EQ_CHOICE,
-     .value = "NAME",
-     .choices = weight_dtypes,
-     .standard = "f32",
-     .member = offsetof(settings, weights),
-     .help = "numbers of the weights in the autoencoder's file"},
+    EQ_TRAINING_WEIGHTS("autoencoder"),
     EQ_TRAINING_MINUTES,
     EQ_TRAINING_CHECKPOINT_MINUTES("10"),
     EQ_TRAINING_SHEET_MINUTES("originals and results"),
@@ -134,21 +120,6 @@ static const char *const examples[] = {
     "equipoise train vae --images portraits/images --out vae --resume",
     NULL,
 };
-
-/* The last progress, for the report. */
-typedef struct watch {
-    eq_progress *progress;
-    eq_training_progress last;
-} watch;
-
-static void show_progress(void *user, const eq_training_progress *now)
-{
-    watch *w = user;
-    char note[64];
-    w->last = *now;
-    snprintf(note, sizeof note, "loss %.4f, %.1f images/s", now->loss, now->images_per_second);
-    eq_progress_set(w->progress, (double)now->step, (double)now->total_steps, note);
-}
 
 static eq_status fill_network(const eq_invocation *call, eq_vae_config *vae)
 {
@@ -172,16 +143,10 @@ static eq_status fill_network(const eq_invocation *call, eq_vae_config *vae)
     return EQ_OK;
 }
 
-static eq_status fill_run(const eq_invocation *call, watch *w, eq_vae_run *run)
+static eq_status fill_run(const eq_invocation *call, eq_training_watch *w, eq_vae_run *run)
 {
     const settings *s = call->settings;
-    eq_optimiser_options optimiser = eq_optimiser_defaults();
-    optimiser.learning_rate = s->learning_rate;
-    optimiser.weight_decay = s->weight_decay;
-    optimiser.clip_norm = s->clip;
-    optimiser.ema_decay = s->ema;
-    optimiser.warmup_steps = s->warmup;
-    optimiser.total_steps = s->steps;
+    eq_optimiser_options optimiser = EQ_TRAINING_OPTIMISER(s);
     *run = (eq_vae_run){.images = s->images,
                         .training = {.size = (int)s->size,
                                      .loss = (eq_vae_loss)s->loss,
@@ -192,13 +157,7 @@ static eq_status fill_run(const eq_invocation *call, watch *w, eq_vae_run *run)
                                      .flip = !s->no_flip,
                                      .seed = (uint64_t)call->common.seed,
                                      .dtype = s->dtype == 0 ? EQ_F32 : EQ_BF16},
-                        .course = {.out = s->out,
-                                   .checkpoint_seconds = 60 * s->checkpoint_minutes,
-                                   .sheet_seconds = 60 * s->sheet_minutes,
-                                   .budget_seconds = 60 * s->minutes,
-                                   .resume = s->resume,
-                                   .progress = show_progress,
-                                   .progress_user = w},
+                        .course = EQ_TRAINING_COURSE(s, w),
                         .strict = s->strict,
                         .save_dtype = (eq_dtype)s->weights};
     return s->init ? EQ_OK : fill_network(call, &run->training.vae);
@@ -235,7 +194,7 @@ static eq_status report(const eq_invocation *call, const eq_training_progress *l
 
 static eq_status run(const eq_invocation *call)
 {
-    watch w = {.progress = call->progress};
+    eq_training_watch w = {.progress = call->progress};
     const settings *s = call->settings;
     eq_vae_run training;
     eq_model_vae initial = {0};

@@ -3,7 +3,10 @@
 #ifndef EQUIPOISE_TRAINING_OPTIONS_H
 #define EQUIPOISE_TRAINING_OPTIONS_H
 
+#include "command.h"
+#include "models/classifier.h"
 #include "options.h"
+#include "train/training_loop.h"
 
 #define EQ_TRAINING_STEPS(default_)                                                                                    \
     {                                                                                                                  \
@@ -91,5 +94,55 @@
         .name = "no-flip", .kind = EQ_FLAG, .member = offsetof(settings, no_flip),                                     \
         .help = "do not mirror half of the images"                                                                     \
     }
+
+#define EQ_TRAINING_BALANCE                                                                                            \
+    {                                                                                                                  \
+        .name = "balance", .kind = EQ_FLAG, .member = offsetof(settings, balance),                                     \
+        .help = "show images of rare classes more often, up to ten times"                                              \
+    }
+
+/* Choices in the order of eq_dtype. */
+#define EQ_TRAINING_DTYPE                                                                                              \
+    {                                                                                                                  \
+        .name = "dtype", .kind = EQ_CHOICE, .value = "NAME", .choices = (const char *const[]){"f32", "bf16", NULL},    \
+        .standard = "f32", .member = offsetof(settings, dtype), .help = "numbers to compute the network in"            \
+    }
+
+#define EQ_TRAINING_WEIGHTS(of)                                                                                        \
+    {                                                                                                                  \
+        .name = "weights", .kind = EQ_CHOICE, .value = "NAME",                                                         \
+        .choices = (const char *const[]){"f32", "bf16", "f16", NULL}, .standard = "f32",                               \
+        .member = offsetof(settings, weights), .help = "numbers of the weights in the " of "'s file"                   \
+    }
+
+/* What the rows' members say, of a pointer to such settings: the optimiser's options, and the course of a training
+ * whose progress goes to `watch`, an eq_training_watch. */
+#define EQ_TRAINING_OPTIMISER(s)                                                                                       \
+    eq_training_optimiser(&(eq_optimiser_options){.learning_rate = (s)->learning_rate,                                 \
+                                                  .weight_decay = (s)->weight_decay,                                   \
+                                                  .clip_norm = (s)->clip,                                              \
+                                                  .ema_decay = (s)->ema,                                               \
+                                                  .warmup_steps = (s)->warmup,                                         \
+                                                  .total_steps = (s)->steps})
+#define EQ_TRAINING_COURSE(s, watch)                                                                                   \
+    {                                                                                                                  \
+        .out = (s)->out, .checkpoint_seconds = 60 * (s)->checkpoint_minutes, .sheet_seconds = 60 * (s)->sheet_minutes, \
+        .budget_seconds = 60 * (s)->minutes, .resume = (s)->resume, .progress = eq_training_show,                      \
+        .progress_user = (watch)                                                                                       \
+    }
+
+/* The defaults but for what is given: all but the shape of the schedule and AdamW's own constants. */
+eq_optimiser_options eq_training_optimiser(const eq_optimiser_options *given);
+
+/* A training's progress line, and the last progress, for the report. */
+typedef struct eq_training_watch {
+    eq_progress *progress;
+    eq_training_progress last;
+} eq_training_watch;
+void eq_training_show(void *user, const eq_training_progress *now);
+
+/* A classifier's network as --size and --channels have it. EQ_BAD_USAGE names the option that does not fit. */
+eq_status eq_training_classifier(const eq_invocation *call, const eq_classifier_trunk *trunk, int64_t size,
+                                 const eq_integers *channels, int64_t blocks, eq_classifier_config *out);
 
 #endif
