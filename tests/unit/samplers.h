@@ -2,17 +2,10 @@
 #ifndef EQ_TESTS_UNIT_SAMPLERS_H
 #define EQ_TESTS_UNIT_SAMPLERS_H
 
-#include <math.h>
-
 #include "diffusion/sampler.h"
+#include "unit/schedules.h"
 
 enum { PIXELS = 4, CHANNELS = 3, COUNT = PIXELS * CHANNELS };
-
-static inline void assert_near(double found, double expected, double tolerance)
-{
-    if (!(fabs(found - expected) <= tolerance))
-        fail_msg("expected %.12g, found %.12g, further apart than %g", expected, found, tolerance);
-}
 
 static inline eq_schedule make_schedule(eq_prediction_type prediction, bool set_alpha_to_one)
 {

@@ -12,6 +12,7 @@
 #include "synth/portraits.h"
 #include "temporary.h"
 #include "train/diffusion_run.h"
+#include "unit/same_files.h"
 #include "unit/tiny.h"
 
 enum { PORTRAITS = 13 };
@@ -243,21 +244,6 @@ static eq_diffusion_run make_run(const char *out, int64_t steps)
                               .save_dtype = EQ_F32};
 }
 
-static void assert_same_files(const char *a, const char *b, const char *name)
-{
-    char *paths[2] = {eq_path_join(a, name), eq_path_join(b, name)};
-    uint8_t *bytes[2];
-    size_t size[2];
-    for (int i = 0; i < 2; i++)
-        assert_ok(eq_file_read(ctx, paths[i], 1 << 26, &bytes[i], &size[i]));
-    if (size[0] != size[1] || memcmp(bytes[0], bytes[1], size[0]) != 0)
-        fail_msg("%s and %s differ", paths[0], paths[1]);
-    for (int i = 0; i < 2; i++) {
-        free(bytes[i]);
-        free(paths[i]);
-    }
-}
-
 /* Stops after every step or so, each time with a process's worth of fresh state. */
 static void check_resume(int threads)
 {
@@ -280,8 +266,8 @@ static void check_resume(int threads)
     omp_set_num_threads(before);
     assert_int_equal(rounds, STEPS); /* a step a round */
     assert_true(finished);
-    assert_same_files(whole, parts, "checkpoint.safetensors");
-    assert_same_files(whole, parts, "unet/diffusion_pytorch_model.safetensors");
+    assert_same_files(ctx, whole, parts, "checkpoint.safetensors");
+    assert_same_files(ctx, whole, parts, "unet/diffusion_pytorch_model.safetensors");
     free(whole);
     free(parts);
 }

@@ -1,5 +1,5 @@
 /* Noise schedules against closed forms and numbers worked out by hand, timesteps against hand-written lists, the
- * conversions of predictions into each other, loss weights, and scheduler_config.json both ways. */
+ * conversions of predictions into each other, and loss weights. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -20,28 +20,11 @@
 #include "diffusion/schedule.h"
 #include "diffusion/timesteps.h"
 #include "temporary.h"
-
-static void assert_near(double found, double expected, double tolerance)
-{
-    if (!(fabs(found - expected) <= tolerance))
-        fail_msg("expected %.12g, found %.12g, further apart than %g", expected, found, tolerance);
-}
-
-static eq_schedule make(eq_beta_kind kind, int count, double start, double end)
-{
-    eq_schedule_config config = eq_schedule_config_default();
-    config.num_train_timesteps = count;
-    config.beta_kind = kind;
-    config.beta_start = start;
-    config.beta_end = end;
-    eq_schedule schedule;
-    assert_int_equal(eq_schedule_new(NULL, &config, NULL, &schedule), EQ_OK);
-    return schedule;
-}
+#include "unit/schedules.h"
 
 static void linear_betas(void **state)
 {
-    eq_schedule s = make(EQ_BETA_LINEAR, 1000, 0.0001, 0.02);
+    eq_schedule s = make_betas(EQ_BETA_LINEAR, 1000, 0.0001, 0.02);
     assert_near(s.betas[0], 0.0001, 1e-18);
     assert_near(s.betas[999], 0.02, 1e-17);
     assert_near(s.betas[509], 0.0001 + 0.0199 * 509 / 999, 1e-16);
@@ -56,7 +39,7 @@ static void linear_betas(void **state)
 
 static void scaled_linear_betas(void **state)
 {
-    eq_schedule s = make(EQ_BETA_SCALED_LINEAR, 3, 0.01, 0.09);
+    eq_schedule s = make_betas(EQ_BETA_SCALED_LINEAR, 3, 0.01, 0.09);
     /* Roots 0.1, 0.2, 0.3. */
     assert_near(s.betas[0], 0.01, 1e-16);
     assert_near(s.betas[1], 0.04, 1e-16);
@@ -67,7 +50,7 @@ static void scaled_linear_betas(void **state)
 
 static void cosine_betas_are_capped(void **state)
 {
-    eq_schedule s = make(EQ_BETA_COSINE, 1000, 0.0001, 0.02);
+    eq_schedule s = make_betas(EQ_BETA_COSINE, 1000, 0.0001, 0.02);
     assert_near(s.betas[999], 0.999, 0);
     for (int t = 0; t < 1000; t++)
         assert_true(s.betas[t] > 0 && s.betas[t] <= 0.999);
@@ -139,7 +122,7 @@ static void bad_configs_are_refused(void **state)
 
 static void check_timesteps(eq_spacing spacing, int offset, int n, const int *expected, int last_previous)
 {
-    eq_schedule s = make(EQ_BETA_LINEAR, 1000, 0.0001, 0.02);
+    eq_schedule s = make_betas(EQ_BETA_LINEAR, 1000, 0.0001, 0.02);
     s.config.steps_offset = offset;
     int timesteps[64], previous[64];
     assert_int_equal(eq_timesteps(NULL, &s, spacing, n, timesteps, previous), EQ_OK);
@@ -159,7 +142,7 @@ static void timesteps_match_hand_written_lists(void **state)
     check_timesteps(EQ_SPACING_LEADING, 0, 7, (int[]){852, 710, 568, 426, 284, 142, 0}, -1);
     check_timesteps(EQ_SPACING_LEADING, 0, 1, (int[]){0}, -1);
     /* 600 steps of width 1 end at timestep 1, one above the end: diffusers goes on to t - T / n = 0. */
-    eq_schedule s = make(EQ_BETA_LINEAR, 1000, 0.0001, 0.02);
+    eq_schedule s = make_betas(EQ_BETA_LINEAR, 1000, 0.0001, 0.02);
     s.config.steps_offset = 1;
     int timesteps[600], previous[600];
     assert_int_equal(eq_timesteps(NULL, &s, EQ_SPACING_LEADING, 600, timesteps, previous), EQ_OK);
@@ -189,7 +172,7 @@ static void timesteps_fall_strictly_for_every_count(void **state)
 {
     static int timesteps[1000], previous[1000];
     for (int count = 1; count <= 1000; count += 27) {
-        eq_schedule s = make(EQ_BETA_LINEAR, count, 0.0001, 0.02);
+        eq_schedule s = make_betas(EQ_BETA_LINEAR, count, 0.0001, 0.02);
         for (int n = 1; n <= count; n++) {
             for (int spacing = EQ_SPACING_DEFAULT; spacing <= EQ_SPACING_PAPER; spacing++) {
                 assert_int_equal(eq_timesteps(NULL, &s, (eq_spacing)spacing, n, timesteps, previous), EQ_OK);
@@ -209,7 +192,7 @@ static void timesteps_fall_strictly_for_every_count(void **state)
 static void bad_step_counts_are_refused(void **state)
 {
     eq_context *ctx = eq_context_new();
-    eq_schedule s = make(EQ_BETA_LINEAR, 1000, 0.0001, 0.02);
+    eq_schedule s = make_betas(EQ_BETA_LINEAR, 1000, 0.0001, 0.02);
     static int timesteps[1001], previous[1001];
     assert_int_equal(eq_timesteps(ctx, &s, EQ_SPACING_PAPER, 0, timesteps, previous), EQ_BAD_USAGE);
     assert_int_equal(eq_timesteps(ctx, &s, EQ_SPACING_PAPER, 1001, timesteps, previous), EQ_BAD_USAGE);
@@ -237,7 +220,7 @@ static void predictions_round_trip(void **state)
     eq_rng rng = eq_rng_make(3, 0, 0);
     eq_rng_normals(&rng, x0, COUNT);
     eq_rng_normals(&rng, noise, COUNT);
-    eq_schedule s = make(EQ_BETA_LINEAR, 1000, 0.0001, 0.02);
+    eq_schedule s = make_betas(EQ_BETA_LINEAR, 1000, 0.0001, 0.02);
     s.config.clip_sample = false;
     for (int type = EQ_PREDICT_EPSILON; type <= EQ_PREDICT_SAMPLE; type++) {
         s.config.prediction = (eq_prediction_type)type;
@@ -278,7 +261,7 @@ static void v_is_a_rotation(void **state)
 
 static void clipping_bounds_x0_and_keeps_the_noise(void **state)
 {
-    eq_schedule s = make(EQ_BETA_LINEAR, 1000, 0.0001, 0.02);
+    eq_schedule s = make_betas(EQ_BETA_LINEAR, 1000, 0.0001, 0.02);
     s.config.clip_sample_range = 1.5;
     float x[] = {3, -3, 0.5f}, output[] = {0.25f, 0.5f, 0}, x0[3], eps[3];
     eq_predict(&s, 0.64, 1, 3, 3, x, output, x0, eps);
@@ -291,7 +274,7 @@ static void clipping_bounds_x0_and_keeps_the_noise(void **state)
 
 static void no_noise_is_no_division_by_zero(void **state)
 {
-    eq_schedule s = make(EQ_BETA_LINEAR, 1000, 0.0001, 0.02);
+    eq_schedule s = make_betas(EQ_BETA_LINEAR, 1000, 0.0001, 0.02);
     for (int type = EQ_PREDICT_EPSILON; type <= EQ_PREDICT_SAMPLE; type++) {
         s.config.prediction = (eq_prediction_type)type;
         float x = 0.25f, output = 0.25f, x0, eps;
@@ -327,7 +310,7 @@ static void loss_weights(void **state)
 /* A weighted loss does not depend on which of the three quantities the squared error is taken in. */
 static void weights_agree_across_predictions(void **state)
 {
-    eq_schedule s = make(EQ_BETA_LINEAR, 1000, 0.0001, 0.02);
+    eq_schedule s = make_betas(EQ_BETA_LINEAR, 1000, 0.0001, 0.02);
     s.config.clip_sample = false;
     const float x_t = 0.7f, right_x0 = 0.2f, wrong_x0 = 0.5f;
     for (int weighting = EQ_WEIGHT_MIN_SNR; weighting <= EQ_WEIGHT_P2; weighting++) {

@@ -19,24 +19,7 @@
 #include "diffusion/schedule.h"
 #include "diffusion/timesteps.h"
 #include "temporary.h"
-
-static void assert_near(double found, double expected, double tolerance)
-{
-    if (!(fabs(found - expected) <= tolerance))
-        fail_msg("expected %.12g, found %.12g, further apart than %g", expected, found, tolerance);
-}
-
-static eq_schedule make(eq_beta_kind kind, int count, double start, double end)
-{
-    eq_schedule_config config = eq_schedule_config_default();
-    config.num_train_timesteps = count;
-    config.beta_kind = kind;
-    config.beta_start = start;
-    config.beta_end = end;
-    eq_schedule schedule;
-    assert_int_equal(eq_schedule_new(NULL, &config, NULL, &schedule), EQ_OK);
-    return schedule;
-}
+#include "unit/schedules.h"
 
 static eq_status read_text(eq_context *ctx, const char *folder, const char *text, eq_schedule *out)
 {
@@ -254,7 +237,7 @@ static void check_written_reads_back(eq_context *ctx, const char *folder, const 
 static void json_written_reads_back(void **state)
 {
     eq_context *ctx = eq_context_new();
-    eq_schedule s = make(EQ_BETA_SCALED_LINEAR, 1000, 0.00085, 0.012);
+    eq_schedule s = make_betas(EQ_BETA_SCALED_LINEAR, 1000, 0.00085, 0.012);
     s.config.prediction = EQ_PREDICT_V;
     s.config.spacing = EQ_SPACING_PAPER;
     s.config.clip_sample = false;
@@ -269,7 +252,7 @@ static void json_written_reads_back(void **state)
     free(path);
     eq_schedule_free(&s);
 
-    s = make(EQ_BETA_COSINE, 50, 1.0 / 3, 0.02);
+    s = make_betas(EQ_BETA_COSINE, 50, 1.0 / 3, 0.02);
     check_written_reads_back(ctx, *state, &s);
     eq_schedule_free(&s);
 

@@ -17,6 +17,7 @@
 #include "temporary.h"
 #include "train/text_model.h"
 #include "train/vae_run.h"
+#include "unit/same_files.h"
 #include "unit/tiny.h"
 #include "unit/tiny_tokenizer.h"
 
@@ -301,21 +302,6 @@ static void captions_decide(void **state)
     free(out);
 }
 
-static void assert_same_files(const char *a, const char *b, const char *name)
-{
-    char *paths[2] = {eq_path_join(a, name), eq_path_join(b, name)};
-    uint8_t *bytes[2];
-    size_t size[2];
-    for (int i = 0; i < 2; i++)
-        assert_ok(eq_file_read(ctx, paths[i], 1 << 26, &bytes[i], &size[i]));
-    if (size[0] != size[1] || memcmp(bytes[0], bytes[1], size[0]) != 0)
-        fail_msg("%s and %s differ", paths[0], paths[1]);
-    for (int i = 0; i < 2; i++) {
-        free(bytes[i]);
-        free(paths[i]);
-    }
-}
-
 /* A step a round, each with a process's worth of fresh state, and sheets in between. */
 static void resumed_runs_end_the_same(void **state)
 {
@@ -337,7 +323,7 @@ static void resumed_runs_end_the_same(void **state)
         assert_ok(eq_diffusion_run_train(ctx, &run, &finished));
     assert_int_equal(rounds, STEPS);
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
-        assert_same_files(whole, pieces, files[i]);
+        assert_same_files(ctx, whole, pieces, files[i]);
     assert_true(eq_path_exists(sheet));
     run.training.caption_dropout = 0.3;
     assert_fails(eq_diffusion_run_train(ctx, &run, &finished), EQ_BAD_INPUT, "other settings");

@@ -14,6 +14,7 @@
 #include "synth/portraits.h"
 #include "temporary.h"
 #include "train/vae_run.h"
+#include "unit/same_files.h"
 #include "unit/tiny.h"
 
 enum { PORTRAITS = 24, SIDE = 16 };
@@ -156,21 +157,6 @@ static void training_makes_an_autoencoder(void **state)
     free(sheet);
 }
 
-static void assert_same_files(const char *a, const char *b, const char *name)
-{
-    char *paths[2] = {eq_path_join(a, name), eq_path_join(b, name)};
-    uint8_t *bytes[2];
-    size_t size[2];
-    for (int i = 0; i < 2; i++)
-        assert_ok(eq_file_read(ctx, paths[i], 1 << 26, &bytes[i], &size[i]));
-    if (size[0] != size[1] || memcmp(bytes[0], bytes[1], size[0]) != 0)
-        fail_msg("%s and %s differ", paths[0], paths[1]);
-    for (int i = 0; i < 2; i++) {
-        free(bytes[i]);
-        free(paths[i]);
-    }
-}
-
 /* A step a round, each with a process's worth of fresh state. */
 static void resumed_runs_end_the_same(void **state)
 {
@@ -188,9 +174,9 @@ static void resumed_runs_end_the_same(void **state)
     for (finished = false; !finished && rounds < 10; rounds++)
         assert_ok(eq_vae_run_train(ctx, &run, &finished, &quality));
     assert_int_equal(rounds, STEPS);
-    assert_same_files(whole, parts, "checkpoint.safetensors");
-    assert_same_files(whole, parts, "diffusion_pytorch_model.safetensors");
-    assert_same_files(whole, parts, "config.json");
+    assert_same_files(ctx, whole, parts, "checkpoint.safetensors");
+    assert_same_files(ctx, whole, parts, "diffusion_pytorch_model.safetensors");
+    assert_same_files(ctx, whole, parts, "config.json");
     run.training.kl_weight = 1;
     assert_fails(eq_vae_run_train(ctx, &run, &finished, &quality), EQ_BAD_INPUT, "other settings");
     free(whole);
