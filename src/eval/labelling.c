@@ -236,6 +236,24 @@ void eq_probabilities_free(float **probabilities, int attribute_count)
     free(probabilities);
 }
 
+eq_status eq_classifier_pseudo_label(eq_classifier *c, const uint8_t *pixels, int64_t count, int width, int height,
+                                     double confidence, int64_t stride, int *classes)
+{
+    const eq_attribute *attributes = c->source.attributes;
+    int attribute_count = c->source.attribute_count;
+    float **p = NULL;
+    EQ_TRY(eq_probabilities_new(c->ctx, attributes, attribute_count, count, &p));
+    eq_status status = eq_classifier_run(c, pixels, count, width, height, p, NULL, NULL, NULL);
+    for (int a = 0; status == EQ_OK && a < attribute_count; a++)
+        for (int64_t i = 0; i < count; i++) {
+            const float *row = p[a] + i * attributes[a].classes;
+            int best = eq_most_probable(row, attributes[a].classes);
+            classes[a * stride + i] = row[best] >= confidence ? best : -1;
+        }
+    eq_probabilities_free(p, attribute_count);
+    return status;
+}
+
 /* A view of files and attributes with the most probable classes; its classes and probabilities are to be freed. */
 static eq_status make_table(eq_context *ctx, const char *const *files, int64_t count, const eq_attribute *attributes,
                             int attribute_count, float *const *probabilities, eq_labels *out)

@@ -34,6 +34,11 @@ typedef void (*eq_label_progress)(void *user, int64_t done, int64_t total);
 eq_status eq_classifier_run(eq_classifier *classifier, const uint8_t *pixels, int64_t count, int width, int height,
                             float *const *probabilities, float *features, eq_label_progress progress, void *user);
 
+/* Classes to learn from: of each image the most probable one, -1 where it is less so than `confidence`. pixels as
+ * above. classes: image i's of attribute a goes to [a * stride + i]. */
+eq_status eq_classifier_pseudo_label(eq_classifier *classifier, const uint8_t *pixels, int64_t count, int width,
+                                     int height, double confidence, int64_t stride, int *classes);
+
 /* The same in two steps, for images of different sizes: crops and scales one into a new [size, size, 3], and answers
  * for several of them. pixels: [count, size, size, 3] */
 eq_status eq_classifier_fit(eq_classifier *classifier, const eq_image *image, eq_image *out);

@@ -96,11 +96,15 @@ eq_status eq_image_write_png(eq_context *ctx, const char *path, const eq_image *
     return status;
 }
 
+void eq_pixels_to_float(const uint8_t *pixels, size_t count, float *values)
+{
+    for (size_t i = 0; i < count; i++)
+        values[i] = (float)pixels[i] / 127.5f - 1.0f;
+}
+
 void eq_image_to_float(const eq_image *image, float *values)
 {
-    size_t count = (size_t)image->width * (size_t)image->height * 3;
-    for (size_t i = 0; i < count; i++)
-        values[i] = (float)image->pixels[i] / 127.5f - 1.0f;
+    eq_pixels_to_float(image->pixels, (size_t)image->width * (size_t)image->height * 3, values);
 }
 
 void eq_pixels_from_float(const float *values, size_t count, uint8_t *pixels)

@@ -41,7 +41,8 @@ eq_status eq_image_fit(eq_context *ctx, const eq_image *image, int width, int he
  */
 void eq_image_to_float(const eq_image *image, float *values);
 void eq_image_from_float(const float *values, eq_image *image);
-/* The same for any number of values. pixels: [count] */
+/* The same for any number of values. pixels, values: [count] */
+void eq_pixels_to_float(const uint8_t *pixels, size_t count, float *values);
 void eq_pixels_from_float(const float *values, size_t count, uint8_t *pixels);
 
 #endif

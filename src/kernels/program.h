@@ -11,7 +11,7 @@ typedef struct eq_program_options {
     bool frozen_params;  /* inference: parameters are packed once, at compile time */
     const char *backend; /* NULL: the fastest; "ref": plain C only */
     /* Called now and then while frozen parameters are packed, and once after: their stored form so far is not needed
-     * for now, and may leave memory as long as it comes back when it is read. May be NULL. */
+     * until it is read again, and may leave memory as long as it comes back then. May be NULL. */
     void (*packed)(void *user);
     void *packed_user;
 } eq_program_options;

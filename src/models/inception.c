@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "models/batch_norm.h"
+#include "models/weights.h"
 
 static const double epsilon = 1e-3; /* of its batch norms */
 
@@ -190,18 +191,6 @@ static eq_status declare(eq_context *ctx, const eq_tensor_file *file, eq_incepti
     return status;
 }
 
-/* Before memory is taken for it: what the channels ask for must be there. */
-static eq_status check_size(eq_context *ctx, const eq_tensor_file *file, const eq_params *params)
-{
-    int64_t numbers = 0;
-    for (size_t i = 0; i < file->count; i++)
-        numbers += eq_shape_count(&file->entries[i].tensor.shape);
-    return numbers >= params->total
-               ? EQ_OK
-               : eq_fail(ctx, EQ_BAD_INPUT, "%s: %lld numbers, but a network of these channels has %lld", file->path,
-                         (long long)numbers, (long long)params->total);
-}
-
 static bool starts_with(const char *text, const char *start)
 {
     return strncmp(text, start, strlen(start)) == 0;
@@ -226,7 +215,7 @@ eq_status eq_inception_load(eq_context *ctx, const eq_tensor_file *file, eq_ince
 {
     EQ_TRY(declare(ctx, file, config, params));
     EQ_TRY(check_unused(ctx, file, params));
-    EQ_TRY(check_size(ctx, file, params));
+    EQ_TRY(eq_weights_check_total(ctx, file, params));
     EQ_TRY(eq_params_allocate(params));
     for (int i = 0; i + 1 < params->count; i += 2) {
         eq_param *weight = &params->items[i];

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "models/batch_norm.h"
+#include "models/weights.h"
 
 /* --- the network --- */
 
@@ -301,23 +302,11 @@ static eq_status declare(eq_params *params, const eq_torch_resnet_config *config
     return status;
 }
 
-/* Before memory is taken for it: what the shapes of a few tensors ask for must be there. */
-static eq_status check_size(eq_context *ctx, const eq_tensor_file *file, const eq_params *params)
-{
-    int64_t numbers = 0;
-    for (size_t i = 0; i < file->count; i++)
-        numbers += eq_shape_count(&file->entries[i].tensor.shape);
-    return numbers >= params->total
-               ? EQ_OK
-               : eq_fail(ctx, EQ_BAD_INPUT, "%s: %lld numbers, but a network of these channels has %lld", file->path,
-                         (long long)numbers, (long long)params->total);
-}
-
 eq_status eq_torch_resnet_load(eq_context *ctx, const eq_tensor_file *file, const eq_torch_resnet_config *config,
                                eq_params *params)
 {
     EQ_TRY(declare(params, config));
-    EQ_TRY(check_size(ctx, file, params));
+    EQ_TRY(eq_weights_check_total(ctx, file, params));
     EQ_TRY(eq_params_allocate(params));
     loader l = {ctx, file, config, calloc(file->count + 1, sizeof(bool))};
     eq_status status = l.taken ? EQ_OK : eq_fail_memory(ctx, "a list of tensors");

@@ -218,3 +218,14 @@ eq_status eq_weights_save(eq_context *ctx, const eq_params *params, const char *
     free(tensors);
     return status;
 }
+
+eq_status eq_weights_check_total(eq_context *ctx, const eq_tensor_file *file, const eq_params *params)
+{
+    int64_t numbers = 0;
+    for (size_t i = 0; i < file->count; i++)
+        numbers += eq_shape_count(&file->entries[i].tensor.shape);
+    return numbers >= params->total
+               ? EQ_OK
+               : eq_fail(ctx, EQ_BAD_INPUT, "%s: %lld numbers, but a network of these channels has %lld", file->path,
+                         (long long)numbers, (long long)params->total);
+}

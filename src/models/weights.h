@@ -31,6 +31,10 @@ typedef struct eq_name_map {
  * are left out with a warning where eq_set_allow_unused allows it. */
 eq_status eq_weights_load(eq_context *ctx, eq_params *params, const eq_tensor_file *file, const eq_name_map *names);
 
+/* Before memory is taken for the parameters, which are declared: the file must have as many numbers, whatever a few of
+ * its shapes ask for. */
+eq_status eq_weights_check_total(eq_context *ctx, const eq_tensor_file *file, const eq_params *params);
+
 /* Writes all parameters as safetensors in `dtype` (EQ_F32, EQ_BF16 or EQ_F16), under a temporary name, then renames. */
 eq_status eq_weights_save(eq_context *ctx, const eq_params *params, const char *path, eq_dtype dtype,
                           const eq_metadata *metadata, size_t metadata_count);

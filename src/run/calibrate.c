@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "eval/labelling.h"
 #include "guidance/adp_file.h"
 #include "run/calibrate.h"
 #include "run/settings.h"
@@ -19,13 +20,8 @@ static const double drift_price = 0.3;
 double eq_calibration_distance(const eq_generation *g, int adp, int classes, const double *p)
 {
     double share[EQ_ADP_CLASSES] = {0}, square = 0;
-    for (int64_t i = 0; i < g->count; i++) {
-        const float *view = g->predictions[adp] + i * classes;
-        int best = 0;
-        for (int k = 1; k < classes; k++)
-            best = view[k] > view[best] ? k : best;
-        share[best] += 1.0 / (double)g->count;
-    }
+    for (int64_t i = 0; i < g->count; i++)
+        share[eq_most_probable(g->predictions[adp] + i * classes, classes)] += 1.0 / (double)g->count;
     for (int k = 0; k < classes; k++)
         square += (share[k] - p[k]) * (share[k] - p[k]);
     return sqrt(square);

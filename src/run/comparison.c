@@ -61,6 +61,20 @@ static bool uses_classifier(const eq_suite_method *method)
     return known->sees_images || known->rejects;
 }
 
+bool eq_comparison_wants(const eq_comparison *c, const char *attribute, double *p)
+{
+    for (int t = 0; t < c->suite->target_count; t++)
+        for (int i = 0; i < c->targets[t].count; i++) {
+            const eq_target *target = &c->targets[t].items[i];
+            int a = eq_attribute_find(target->attributes, target->attribute_count, attribute);
+            if (a >= 0 && p)
+                eq_target_marginal(target, a, p);
+            if (a >= 0)
+                return true;
+        }
+    return false;
+}
+
 eq_generate_options eq_comparison_options_of(const eq_comparison *c, const eq_suite_method *method, int64_t seed)
 {
     const eq_suite *s = c->suite;

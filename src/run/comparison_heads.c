@@ -32,18 +32,6 @@ static eq_status heads_path(const eq_comparison *c, int method, const char *attr
     return status;
 }
 
-/* Attributes that a target has and the model can be guided by. */
-static bool is_wanted(const eq_comparison *c, const char *attribute)
-{
-    for (int t = 0; t < c->suite->target_count; t++)
-        for (int i = 0; i < c->targets[t].count; i++) {
-            const eq_target *target = &c->targets[t].items[i];
-            if (eq_attribute_find(target->attributes, target->attribute_count, attribute) >= 0)
-                return true;
-        }
-    return false;
-}
-
 static eq_status is_missing(const eq_comparison *c, int method, const char *attribute, bool *out)
 {
     char *path;
@@ -58,7 +46,7 @@ static eq_status any_missing(const eq_comparison *c, bool *out)
     *out = false;
     for (int m = 0; m < c->suite->method_count; m++)
         for (int a = 0; c->suite->methods[m].has_heads && a < c->pipeline->adp_count && !*out; a++)
-            if (is_wanted(c, c->pipeline->attributes[a].name))
+            if (eq_comparison_wants(c, c->pipeline->attributes[a].name, NULL))
                 EQ_TRY(is_missing(c, m, c->pipeline->attributes[a].name, out));
     return EQ_OK;
 }
@@ -76,18 +64,9 @@ static eq_status load(void *user, int64_t first, int64_t n, uint8_t *pixels)
     heads_run *r = user;
     eq_comparison *c = r->c;
     int side = eq_model_image_size(&c->pipeline->model);
-    float **p;
     EQ_TRY(eq_dataset_load(c->ctx, &r->data, c->heads_folder, first, n, pixels));
-    EQ_TRY(eq_probabilities_new(c->ctx, r->attributes, r->attribute_count, n, &p));
-    eq_status status = eq_classifier_run(c->classifier, pixels, n, side, side, p, NULL, NULL, NULL);
-    for (int a = 0; status == EQ_OK && a < r->attribute_count; a++)
-        for (int64_t i = 0; i < n; i++) {
-            const float *row = p[a] + i * r->attributes[a].classes;
-            int best = eq_most_probable(row, r->attributes[a].classes);
-            r->labels[a * r->data.count + first + i] = row[best] >= (float)c->suite->heads_confidence ? best : -1;
-        }
-    eq_probabilities_free(p, r->attribute_count);
-    return status;
+    return eq_classifier_pseudo_label(c->classifier, pixels, n, side, side, c->suite->heads_confidence, r->data.count,
+                                      r->labels + first);
 }
 
 static eq_status record(heads_run *r)
@@ -175,7 +154,7 @@ static eq_status train_missing(heads_run *r)
     for (int m = 0; m < c->suite->method_count; m++)
         for (int a = 0; c->suite->methods[m].has_heads && a < c->pipeline->adp_count; a++) {
             bool missing = false;
-            if (is_wanted(c, c->pipeline->attributes[a].name))
+            if (eq_comparison_wants(c, c->pipeline->attributes[a].name, NULL))
                 EQ_TRY(is_missing(c, m, c->pipeline->attributes[a].name, &missing));
             if (missing)
                 EQ_TRY(train(r, m, &c->pipeline->attributes[a]));
@@ -203,7 +182,7 @@ static eq_status open_heads(eq_comparison *c, int method)
     for (int a = 0; a < c->pipeline->adp_count; a++) {
         char *path;
         const char *name = c->pipeline->attributes[a].name;
-        if (!is_wanted(c, name))
+        if (!eq_comparison_wants(c, name, NULL))
             continue;
         EQ_TRY(heads_path(c, method, name, &path));
         eq_status status = eq_pipeline_add_predictor(pipeline, path);

@@ -74,6 +74,8 @@ typedef struct eq_comparison {
 bool eq_comparison_tunes(const eq_comparison *c, int method);
 /* Its pipeline, with the factors set. */
 eq_status eq_comparison_pipeline(eq_comparison *c, int method, eq_pipeline **out);
+/* Whether a target has the attribute; p: [classes] what the first such target asks of it; may be NULL. */
+bool eq_comparison_wants(const eq_comparison *c, const char *attribute, double *p);
 /* Options of a run of the method; NULL: unguided. */
 eq_generate_options eq_comparison_options_of(const eq_comparison *c, const eq_suite_method *method, int64_t seed);
 void eq_comparison_tell(const eq_comparison *c, const char *doing, double more);

@@ -11,26 +11,11 @@
 #include "run/calibrate.h"
 #include "run/comparison_parts.h"
 
-/* What the attribute is tuned for: the first target that has it. false: none has. p: [classes] */
-static bool wanted(const eq_comparison *c, const char *attribute, double *p)
-{
-    for (int t = 0; t < c->suite->target_count; t++)
-        for (int i = 0; i < c->targets[t].count; i++) {
-            const eq_target *target = &c->targets[t].items[i];
-            int a = eq_attribute_find(target->attributes, target->attribute_count, attribute);
-            if (a >= 0) {
-                eq_target_marginal(target, a, p);
-                return true;
-            }
-        }
-    return false;
-}
-
 double eq_comparison_tuning_passes(const eq_comparison *c)
 {
     double p[EQ_ADP_CLASSES], attributes = 0, methods = 0;
     for (int a = 0; a < c->pipeline->adp_count; a++)
-        attributes += wanted(c, c->pipeline->attributes[a].name, p);
+        attributes += eq_comparison_wants(c, c->pipeline->attributes[a].name, p);
     for (int m = 0; m < c->suite->method_count; m++)
         methods += eq_comparison_tunes(c, m);
     return (methods > 0) * (methods * attributes * c->suite->factor_count + 1) *
@@ -113,7 +98,7 @@ static eq_status key_of(eq_comparison *c, int method, char key[EQ_SHA256_HEX])
         double p[EQ_ADP_CLASSES];
         char heads[EQ_SHA256_HEX];
         const eq_attribute *attribute = &pipeline->attributes[a];
-        if (!wanted(c, attribute->name, p))
+        if (!eq_comparison_wants(c, attribute->name, p))
             continue;
         status = eq_sha256_file(c->ctx, pipeline->adp_paths[a], heads);
         json_t *shares = json_array();
@@ -182,7 +167,7 @@ static eq_status tune_method(tuning *t, int method, const char *name, const char
     for (int a = 0; a < c->pipeline->adp_count && status == EQ_OK; a++) {
         double p[EQ_ADP_CLASSES];
         const char *attribute = c->pipeline->attributes[a].name;
-        if (!wanted(c, attribute, p))
+        if (!eq_comparison_wants(c, attribute, p))
             continue;
         json_t *list = json_array();
         json_object_set_new(tried, attribute, list);
@@ -212,7 +197,7 @@ static eq_status tune(tuning *t, int method)
     if (status == EQ_OK && !found)
         status = tune_method(t, method, name, key);
     for (int a = 0; found && a < c->pipeline->adp_count; a++)
-        c->done += wanted(c, c->pipeline->attributes[a].name, p) * (double)c->suite->factor_count *
+        c->done += eq_comparison_wants(c, c->pipeline->attributes[a].name, p) * (double)c->suite->factor_count *
                    (double)(c->suite->tuning_count * c->suite->steps);
     free(name);
     free(path);

@@ -131,8 +131,7 @@ static eq_status encode(eq_pipeline *pipeline, const direction *d, const uint8_t
     eq_status status = d->codec && !image ? eq_fail_memory(pipeline->ctx, "an image") : EQ_OK;
     for (int64_t i = 0; i < d->options->count && status == EQ_OK; i++, pixels += numbers, x += count) {
         float *to = d->codec ? image : x;
-        for (size_t k = 0; k < numbers; k++)
-            to[k] = (float)pixels[k] / 127.5f - 1.0f;
+        eq_pixels_to_float(pixels, numbers, to);
         if (d->codec)
             status = eq_latent_encode(d->codec, image, 1, side, side, NULL, 0, x);
     }

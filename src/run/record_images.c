@@ -4,6 +4,7 @@
 #include "base/rng.h"
 #include "diffusion/forward.h"
 #include "diffusion/inversion.h"
+#include "io/image.h"
 #include "run/recording.h"
 
 /* What the images of a group are while they go from clean to noisy. */
@@ -51,8 +52,7 @@ static eq_status encode(eq_recording *r, images *m)
     for (int64_t i = 0; i < r->n; i++) {
         const uint8_t *pixels = m->pixels + (size_t)i * bytes;
         float *x0 = m->x0 + (size_t)i * count, *image = r->codec ? m->image : x0;
-        for (size_t k = 0; k < bytes; k++)
-            image[k] = (float)pixels[k] / 127.5f - 1.0f;
+        eq_pixels_to_float(pixels, bytes, image);
         if (r->codec)
             EQ_TRY(eq_latent_encode(r->codec, image, 1, side, side, NULL, 0, x0));
     }

@@ -140,3 +140,13 @@ int64_t eq_order_at(eq_order *order, int64_t visit)
     }
     return order->permutation[visit % order->count];
 }
+
+void eq_order_fill(eq_order *order, int64_t first, int batch, eq_order_fill_fn *fill, void *user)
+{
+    int64_t image[EQ_ORDER_MAX_BATCH];
+    for (int i = 0; i < batch; i++)
+        image[i] = eq_order_at(order, first + i);
+#pragma omp parallel for schedule(static)
+    for (int i = 0; i < batch; i++)
+        fill(user, i, first + i, image[i]);
+}

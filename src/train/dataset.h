@@ -41,4 +41,10 @@ void eq_order_close(eq_order *order);
 /* The image of visit number `visit` (from 0). */
 int64_t eq_order_at(eq_order *order, int64_t visit);
 
+/* A batch of visits first, first + 1, ..., on all threads: `fill` makes row 0, 1, ... of it. batch: 1 to
+ * EQ_ORDER_MAX_BATCH */
+enum { EQ_ORDER_MAX_BATCH = 4096 };
+typedef void eq_order_fill_fn(void *user, int row, int64_t visit, int64_t image);
+void eq_order_fill(eq_order *order, int64_t first, int batch, eq_order_fill_fn *fill, void *user);
+
 #endif

@@ -66,8 +66,8 @@ static eq_status check_parts(eq_context *ctx, const eq_diffusion_training *o, co
 
 static eq_status check(eq_context *ctx, const eq_diffusion_training *options, const eq_diffusion_data *data)
 {
-    if (options->batch < 1 || options->batch > 4096)
-        return eq_fail(ctx, EQ_BAD_USAGE, "--batch must be 1 to 4096, not %d", options->batch);
+    if (options->batch < 1 || options->batch > EQ_ORDER_MAX_BATCH)
+        return eq_fail(ctx, EQ_BAD_USAGE, "--batch must be 1 to %d, not %d", EQ_ORDER_MAX_BATCH, options->batch);
     if (!(options->skip_dropout >= 0 && options->skip_dropout < 1))
         return eq_fail(ctx, EQ_BAD_USAGE, "--skip-dropout must be at least 0 and below 1, not %g",
                        options->skip_dropout);
@@ -170,8 +170,9 @@ static void load(eq_diffusion_trainer *trainer, int i, int64_t visit, int64_t in
 }
 
 /* Fills row i of the inputs from visit number `visit` of image `index`. */
-static void fill_row(eq_diffusion_trainer *trainer, int i, int64_t visit, int64_t index)
+static void fill_row(void *user, int i, int64_t visit, int64_t index)
 {
+    eq_diffusion_trainer *trainer = user;
     eq_program *program = trainer->core.program;
     const eq_diffusion_training *o = &trainer->options;
     const eq_schedule *schedule = trainer->schedule;
@@ -206,12 +207,7 @@ eq_status eq_diffusion_trainer_step(eq_diffusion_trainer *trainer, double *loss,
 {
     int batch = trainer->options.batch;
     int64_t first = trainer->core.optimiser.step * batch;
-    int64_t index[4096];
-    for (int i = 0; i < batch; i++)
-        index[i] = eq_order_at(&trainer->order, first + i);
-#pragma omp parallel for schedule(static)
-    for (int i = 0; i < batch; i++)
-        fill_row(trainer, i, first + i, index[i]);
+    eq_order_fill(&trainer->order, first, batch, fill_row, trainer);
     if (has_text(trainer))
         eq_clip_text_fill(trainer->core.program, &trainer->text, trainer->ids, 0); /* nothing is pooled: no end */
     return eq_trainer_step(&trainer->core, loss, gradient_norm);

@@ -47,8 +47,8 @@ static eq_status build(eq_vae_trainer *trainer, eq_context *ctx)
 
 static eq_status check(eq_context *ctx, const eq_vae_training *o)
 {
-    if (o->batch < 1 || o->batch > 4096)
-        return eq_fail(ctx, EQ_BAD_USAGE, "--batch must be 1 to 4096, not %d", o->batch);
+    if (o->batch < 1 || o->batch > EQ_ORDER_MAX_BATCH)
+        return eq_fail(ctx, EQ_BAD_USAGE, "--batch must be 1 to %d, not %d", EQ_ORDER_MAX_BATCH, o->batch);
     EQ_TRY(eq_vae_check(ctx, &o->vae, "the network's configuration"));
     if (o->vae.in_channels != 3 || o->vae.out_channels != 3)
         return eq_fail(ctx, EQ_BAD_USAGE, "an autoencoder to train on images has 3 channels in and out, not %d and %d",
@@ -89,8 +89,9 @@ void eq_vae_trainer_close(eq_vae_trainer *trainer)
 }
 
 /* Fills row i of the inputs from visit number `visit` of image `index`. */
-static void fill_row(eq_vae_trainer *trainer, int i, int64_t visit, int64_t index)
+static void fill_row(void *user, int i, int64_t visit, int64_t index)
 {
+    eq_vae_trainer *trainer = user;
     eq_program *program = trainer->core.program;
     const eq_vae_training *o = &trainer->options;
     int64_t side = o->size / eq_vae_scale(&o->vae);
@@ -106,11 +107,6 @@ eq_status eq_vae_trainer_step(eq_vae_trainer *trainer, double *loss, double *gra
 {
     int batch = trainer->options.batch;
     int64_t first = trainer->core.optimiser.step * batch;
-    int64_t index[4096];
-    for (int i = 0; i < batch; i++)
-        index[i] = eq_order_at(&trainer->order, first + i);
-#pragma omp parallel for schedule(static)
-    for (int i = 0; i < batch; i++)
-        fill_row(trainer, i, first + i, index[i]);
+    eq_order_fill(&trainer->order, first, batch, fill_row, trainer);
     return eq_trainer_step(&trainer->core, loss, gradient_norm);
 }

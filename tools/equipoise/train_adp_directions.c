@@ -1,6 +1,7 @@
 #include <stdlib.h>
 
 #include "base/path.h"
+#include "io/image.h"
 #include "models.h"
 #include "train/decoder_directions.h"
 #include "train_adp.h"
@@ -32,8 +33,8 @@ static eq_status load_images(eq_adp_run *r, int64_t count, int side, float *imag
     if (!pixels)
         return eq_fail_memory(r->call->ctx, "images");
     eq_status status = eq_dataset_load(r->call->ctx, &r->data, r->s->images, 0, count, pixels);
-    for (size_t i = 0; status == EQ_OK && i < size; i++)
-        images[i] = (float)pixels[i] / 127.5f - 1.0f;
+    if (status == EQ_OK)
+        eq_pixels_to_float(pixels, size, images);
     free(pixels);
     return status;
 }

@@ -17,19 +17,8 @@ static eq_status allocate_classes(eq_adp_run *r)
 static eq_status classify(eq_adp_run *r, int64_t first, int64_t n, const uint8_t *pixels)
 {
     int side = eq_model_image_size(&r->pipeline->model);
-    float **p;
-    EQ_TRY(eq_probabilities_new(r->call->ctx, r->attributes, r->attribute_count, n, &p));
-    eq_status status = eq_classifier_run(r->classifier, pixels, n, side, side, p, NULL, NULL, NULL);
-    for (int a = 0; status == EQ_OK && a < r->attribute_count; a++)
-        for (int64_t i = 0; i < n; i++) {
-            const float *row = p[a] + i * r->attributes[a].classes;
-            int best = 0;
-            for (int k = 1; k < r->attributes[a].classes; k++)
-                best = row[k] > row[best] ? k : best;
-            r->classes[a * r->count + first + i] = row[best] >= r->s->confidence ? best : -1;
-        }
-    eq_probabilities_free(p, r->attribute_count);
-    return status;
+    return eq_classifier_pseudo_label(r->classifier, pixels, n, side, side, r->s->confidence, r->count,
+                                      r->classes + first);
 }
 
 static eq_status look_up(eq_adp_run *r, const eq_labels *labels)
