@@ -1,6 +1,5 @@
 #include "run/class_words.h"
 
-#include <stdbool.h>
 #include <string.h>
 
 static bool is_named(const char *text, size_t length, const char *name)
@@ -82,6 +81,11 @@ eq_status eq_class_words_check(eq_context *ctx, const eq_class_words *words, con
         EQ_TRY(check_entries(ctx, text, equals + 1, attribute));
     }
     return EQ_OK;
+}
+
+bool eq_class_words_concern(const char *text, const eq_targets *targets)
+{
+    return find_attribute(targets, text, strcspn(text, "=")) != NULL;
 }
 
 const char *eq_class_words_find(const eq_class_words *words, const eq_attribute *attribute, int class, size_t *length)

@@ -1,6 +1,5 @@
 #include "run/comparison.h"
 
-#include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,6 +7,7 @@
 #include "base/path.h"
 #include "eval/comparison_report.h"
 #include "guidance/target.h"
+#include "run/class_words.h"
 #include "run/comparison_parts.h"
 #include "run/session.h"
 
@@ -55,10 +55,21 @@ eq_status eq_comparison_pipeline(eq_comparison *c, int m, eq_pipeline **out)
     return EQ_OK;
 }
 
-static bool uses_classifier(const eq_suite_method *method)
+bool eq_comparison_is_unguided(const eq_suite_method *method)
+{
+    return strcmp(method->method, "none") == 0;
+}
+
+bool eq_comparison_uses_classifier(const eq_suite_method *method)
 {
     const eq_method *known = eq_method_find(method->method);
     return known->sees_images || known->rejects;
+}
+
+/* The Jacobian adds a pass forward and one backward, which counts as two. */
+double eq_comparison_step_passes(const eq_suite_method *method)
+{
+    return method && method->jacobian ? 4 : 1;
 }
 
 bool eq_comparison_wants(const eq_comparison *c, const char *attribute, double *p)
@@ -99,153 +110,13 @@ eq_generate_options eq_comparison_options_of(const eq_comparison *c, const eq_su
     o.guide_first = method->guide_first;
     o.guide_last = method->guide_last;
     o.coupled = method->coupled;
-    if (uses_classifier(method))
+    o.jacobian = method->jacobian;
+    if (eq_comparison_uses_classifier(method))
         o.guide_classifier = c->options->classifier;
-    if (eq_method_find(method->method)->text != EQ_TEXT_NONE) {
-        o.class_words = s->class_words;
-        o.class_word_count = s->class_word_count;
-    }
     return o;
 }
 
-/* --- opening --- */
-
-static eq_status find_methods(const eq_comparison *c)
-{
-    for (int m = 0; m < c->suite->method_count; m++) {
-        const char *known[32], *name = c->suite->methods[m].method;
-        char names[512];
-        int count = 0;
-        while (count < 32 && eq_method_at(count)) {
-            known[count] = eq_method_at(count)->name;
-            count++;
-        }
-        if (!eq_method_find(name))
-            return eq_fail(c->ctx, EQ_BAD_INPUT, "%s: methods[%d]: there is no method \"%.60s\"; there are: %s",
-                           c->options->suite_path, m + 1, name, eq_join_names(known, count, names, sizeof names));
-    }
-    return EQ_OK;
-}
-
-static eq_status open_targets(eq_comparison *c)
-{
-    for (int t = 0; t < c->suite->target_count; t++)
-        for (int i = 0; i < c->suite->targets[t].count; i++) {
-            eq_status status = eq_targets_add(c->ctx, &c->targets[t], c->suite->targets[t].texts[i],
-                                              c->pipeline->attributes, c->pipeline->adp_count);
-            if (status == EQ_BAD_USAGE)
-                return eq_fail(c->ctx, EQ_BAD_INPUT, "%s: targets[%d]: %s", c->options->suite_path, t + 1,
-                               eq_last_error(c->ctx));
-            EQ_TRY(status);
-        }
-    return EQ_OK;
-}
-
-/* Without a classifier of the suite's or the model's, no method may want one. */
-static eq_status refuse_guides(const eq_comparison *c)
-{
-    for (int m = 0; m < c->suite->method_count; m++)
-        if (uses_classifier(&c->suite->methods[m]))
-            return eq_fail(c->ctx, EQ_BAD_USAGE,
-                           "%s: methods[%d]: %s works with a classifier, and %s has none of its own; name one as "
-                           "\"classifier\"",
-                           c->options->suite_path, m + 1, c->suite->methods[m].method, c->options->model);
-    return EQ_OK;
-}
-
-/* The evaluator must not have had a part in what it grades. */
-static eq_status open_classifiers(eq_comparison *c)
-{
-    const eq_comparison_options *o = c->options;
-    EQ_TRY(eq_classifier_open(c->ctx, o->evaluator, &c->evaluator));
-    if (!o->classifier)
-        return refuse_guides(c);
-    EQ_TRY(eq_classifier_open(c->ctx, o->classifier, &c->classifier));
-    c->self_grading = strcmp(eq_classifier_hash(c->evaluator), eq_classifier_hash(c->classifier)) == 0;
-    if (c->self_grading && !o->allow_self_grading)
-        return eq_fail(c->ctx, EQ_BAD_USAGE,
-                       "the evaluator, %s, has the weights of the classifier that guides and labels, %s: its grades "
-                       "would say how well it was pleased; give another \"evaluator\", or --allow-self-grading",
-                       o->evaluator, o->classifier);
-    if (c->self_grading)
-        eq_log(c->ctx, EQ_LOG_WARNING, "the evaluator is the classifier that guides and labels: its grades say little");
-    return EQ_OK;
-}
-
-static eq_status allocate(eq_comparison *c)
-{
-    size_t methods = (size_t)c->suite->method_count, targets = (size_t)c->suite->target_count;
-    size_t seeds = (size_t)c->suite->seed_count;
-    c->method_pipelines = calloc(methods, sizeof(eq_pipeline *));
-    c->factors = calloc(methods, sizeof *c->factors);
-    c->targets = calloc(targets, sizeof *c->targets);
-    c->rows = calloc(targets * methods, sizeof *c->rows);
-    c->tuning = json_object();
-    c->heads = json_object();
-    bool complete = c->method_pipelines && c->factors && c->targets && c->rows && c->tuning && c->heads;
-    for (size_t i = 0; complete && i < targets * methods; i++) {
-        c->rows[i].cells = calloc(seeds, sizeof *c->rows[i].cells);
-        complete = c->rows[i].cells != NULL;
-    }
-    return complete ? EQ_OK : eq_fail_memory(c->ctx, "a comparison");
-}
-
-/* New, or of a comparison before: what an `out` of ours has first is suite.json. */
-static eq_status open_folder(const eq_comparison *c)
-{
-    const char *out = c->options->out;
-    char *suite;
-    EQ_TRY(eq_comparison_path(c, "suite.json", &suite));
-    bool ours = eq_path_exists(suite), empty = true;
-    free(suite);
-    DIR *directory = ours ? NULL : opendir(out);
-    for (struct dirent *entry; directory && (entry = readdir(directory));)
-        empty = empty && entry->d_name[0] == '.';
-    if (directory)
-        closedir(directory);
-    if (!ours && !empty)
-        return eq_fail(c->ctx, EQ_BAD_USAGE,
-                       "%s: there is something already that is no comparison; choose a new folder", out);
-    return eq_comparison_write_json(c, "suite.json", c->suite->json.object);
-}
-
-/* The folder of the suite's images, which are drawn into `name` where they come from no other. */
-static eq_status open_images(const eq_comparison *c, const eq_suite_images *images, const char *name, char **out)
-{
-    if (images->folder) {
-        *out = strdup(images->folder);
-        return *out ? EQ_OK : eq_fail_memory(c->ctx, "a path");
-    }
-    EQ_TRY(eq_comparison_path(c, name, out));
-    char *labels = eq_path_join(*out, "labels.csv");
-    bool drawn = labels && eq_path_exists(labels);
-    free(labels);
-    return drawn ? EQ_OK : c->options->draw(c->options->draw_user, images, *out);
-}
-
-static eq_status open_all(eq_comparison *c)
-{
-    EQ_TRY(allocate(c));
-    EQ_TRY(find_methods(c));
-    EQ_TRY(eq_pipeline_open(c->ctx, c->options->model, &c->pipeline));
-    EQ_TRY(open_targets(c));
-    EQ_TRY(open_classifiers(c));
-    for (int m = 0; m < c->suite->method_count; m++)
-        for (int a = 0; a < c->pipeline->adp_count; a++)
-            c->factors[m][a] = eq_adp_factor_of(&c->pipeline->adps[a], c->suite->methods[m].method);
-    EQ_TRY(open_folder(c));
-    if (c->suite->has_reference)
-        EQ_TRY(open_images(c, &c->suite->reference, "reference", &c->reference_folder));
-    return c->suite->has_heads_images ? open_images(c, &c->suite->heads_images, "learnt-from", &c->heads_folder)
-                                      : EQ_OK;
-}
-
 /* --- cells --- */
-
-static bool is_unguided(const eq_suite_method *method)
-{
-    return strcmp(method->method, "none") == 0;
-}
 
 /* method NULL: the unguided run, which all targets share. */
 static eq_status cell_folder(const eq_comparison *c, const eq_suite_target *target, const eq_suite_method *method,
@@ -259,14 +130,30 @@ static eq_status cell_folder(const eq_comparison *c, const eq_suite_target *targ
 typedef struct cell_progress {
     eq_comparison *c;
     char doing[2 * EQ_SUITE_NAME + 32];
-    int64_t most; /* images that are drawn in addition count from 0 again */
+    double weight; /* passes a step */
+    int64_t most;  /* images that are drawn in addition count from 0 again */
 } cell_progress;
 
 static void show_cell(void *user, int64_t done, int64_t total)
 {
     cell_progress *p = user;
     p->most = done > p->most ? done : p->most;
-    eq_comparison_tell(p->c, p->doing, (double)p->most);
+    eq_comparison_tell(p->c, p->doing, p->weight * (double)p->most);
+}
+
+/* Of the method's class words, or else the suite's, those for attributes of the targets: a run refuses others. words:
+ * [EQ_SUITE_TARGET_TEXTS], as long-lived as the options. */
+static void choose_words(const eq_suite *s, const eq_suite_method *m, const eq_targets *targets, const char **words,
+                         eq_generate_options *o)
+{
+    if (eq_method_find(m->method)->text == EQ_TEXT_NONE)
+        return;
+    const char *const *texts = m->class_word_count > 0 ? m->class_words : s->class_words;
+    int count = m->class_word_count > 0 ? m->class_word_count : s->class_word_count;
+    for (int i = 0; i < count; i++)
+        if (eq_class_words_concern(texts[i], targets))
+            words[o->class_word_count++] = texts[i];
+    o->class_words = words;
 }
 
 /* Runs what is not there yet. */
@@ -275,7 +162,8 @@ static eq_status run_cell(eq_comparison *c, int target, int method, int64_t seed
     const eq_suite_method *m = method < 0 ? NULL : &c->suite->methods[method];
     const eq_suite_target *t = target < 0 ? NULL : &c->suite->targets[target];
     static const eq_targets nothing = {0};
-    cell_progress progress = {.c = c};
+    cell_progress progress = {.c = c, .weight = eq_comparison_step_passes(m)};
+    const char *words[EQ_SUITE_TARGET_TEXTS];
     char *name, *folder = NULL;
     eq_pipeline *pipeline = c->pipeline;
     if (m)
@@ -293,13 +181,15 @@ static eq_status run_cell(eq_comparison *c, int target, int method, int64_t seed
                           /* one that was killed before its first checkpoint */
                           .replace = eq_run_folder_state(folder) == EQ_FOLDER_OTHER,
                           .checkpoint_seconds = CHECKPOINT_SECONDS};
+    if (m)
+        choose_words(c->suite, m, session.targets, words, &session.options);
     session.options.progress = show_cell;
     session.options.progress_user = &progress;
     eq_session_result result = {0};
     status = eq_session_run(&session, &result);
     eq_session_result_free(&result);
     free(folder);
-    c->done += (double)(c->suite->count * c->suite->steps);
+    c->done += eq_comparison_step_passes(m) * (double)(c->suite->count * c->suite->steps);
     eq_comparison_tell(c, progress.doing, 0);
     return status;
 }
@@ -311,7 +201,7 @@ static eq_status run_cells(eq_comparison *c)
         EQ_TRY(run_cell(c, -1, -1, s->seeds[i]));
     for (int t = 0; t < s->target_count; t++)
         for (int m = 0; m < s->method_count; m++)
-            for (int i = 0; i < s->seed_count && !is_unguided(&s->methods[m]); i++)
+            for (int i = 0; i < s->seed_count && !eq_comparison_is_unguided(&s->methods[m]); i++)
                 EQ_TRY(run_cell(c, t, m, s->seeds[i]));
     return EQ_OK;
 }
@@ -322,8 +212,8 @@ static eq_status name_cells(eq_comparison *c)
     for (int t = 0; t < s->target_count; t++)
         for (int m = 0; m < s->method_count; m++)
             for (int i = 0; i < s->seed_count; i++)
-                EQ_TRY(cell_folder(c, &s->targets[t], is_unguided(&s->methods[m]) ? NULL : &s->methods[m], s->seeds[i],
-                                   &c->rows[t * s->method_count + m].cells[i].folder));
+                EQ_TRY(cell_folder(c, &s->targets[t], eq_comparison_is_unguided(&s->methods[m]) ? NULL : &s->methods[m],
+                                   s->seeds[i], &c->rows[t * s->method_count + m].cells[i].folder));
     return EQ_OK;
 }
 
@@ -333,10 +223,11 @@ static eq_status name_cells(eq_comparison *c)
 static double foreseen(const eq_comparison *c)
 {
     const eq_suite *s = c->suite;
-    int guided = 0;
+    double guided = 0;
     for (int m = 0; m < s->method_count; m++)
-        guided += !is_unguided(&s->methods[m]);
-    double cells = (double)s->seed_count * (1 + (double)guided * s->target_count);
+        if (!eq_comparison_is_unguided(&s->methods[m]))
+            guided += eq_comparison_step_passes(&s->methods[m]);
+    double cells = s->seed_count * (1 + guided * s->target_count);
     return cells * (double)(s->count * s->steps) + eq_comparison_tuning_passes(c);
 }
 
@@ -357,7 +248,7 @@ static eq_status write_all(eq_comparison *c)
 
 static eq_status run_all(eq_comparison *c)
 {
-    EQ_TRY(open_all(c));
+    EQ_TRY(eq_comparison_open(c));
     EQ_TRY(eq_comparison_open_grading(c));
     EQ_TRY(name_cells(c));
     c->total = foreseen(c);
@@ -368,35 +259,6 @@ static eq_status run_all(eq_comparison *c)
     return write_all(c);
 }
 
-static void close_all(eq_comparison *c)
-{
-    const eq_suite *s = c->suite;
-    for (int i = 0; c->rows && i < s->target_count * s->method_count; i++) {
-        for (int k = 0; c->rows[i].cells && k < s->seed_count; k++) {
-            free(c->rows[i].cells[k].folder);
-            eq_evaluation_free(&c->rows[i].cells[k].evaluation);
-        }
-        free(c->rows[i].cells);
-    }
-    for (int t = 0; c->targets && t < s->target_count; t++)
-        eq_targets_free(&c->targets[t]);
-    for (int m = 0; c->method_pipelines && m < s->method_count; m++)
-        eq_pipeline_close(c->method_pipelines[m]);
-    free(c->rows);
-    free(c->targets);
-    free(c->method_pipelines);
-    free(c->factors);
-    free(c->reference_folder);
-    free(c->confusions);
-    free(c->heads_folder);
-    json_decref(c->tuning);
-    json_decref(c->heads);
-    eq_folder_labels_free(&c->reference);
-    eq_classifier_close(c->evaluator);
-    eq_classifier_close(c->classifier);
-    eq_pipeline_close(c->pipeline);
-}
-
 eq_status eq_comparison_run(eq_context *ctx, const eq_comparison_options *options)
 {
     const char *dtype = options->suite->dtype;
@@ -405,7 +267,7 @@ eq_status eq_comparison_run(eq_context *ctx, const eq_comparison_options *option
                        .suite = options->suite,
                        .bf16 = strcmp(dtype, "bf16") == 0 || (strcmp(dtype, "auto") == 0 && eq_bf16_is_fast())};
     eq_status status = run_all(&c);
-    close_all(&c);
+    eq_comparison_close(&c);
     return status == EQ_CANCELLED
                ? eq_fail(ctx, EQ_CANCELLED, "stopped; the same command again goes on from here (%s)", options->out)
                : status;

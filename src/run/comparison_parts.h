@@ -70,18 +70,30 @@ typedef struct eq_comparison {
 
 /* --- comparison.c --- */
 
+bool eq_comparison_is_unguided(const eq_suite_method *method);
+/* Whether the method guides or rejects by a classifier. */
+bool eq_comparison_uses_classifier(const eq_suite_method *method);
 /* Whether the method's strength is to be found. */
 bool eq_comparison_tunes(const eq_comparison *c, int method);
 /* Its pipeline, with the factors set. */
 eq_status eq_comparison_pipeline(eq_comparison *c, int method, eq_pipeline **out);
 /* Whether a target has the attribute; p: [classes] what the first such target asks of it; may be NULL. */
 bool eq_comparison_wants(const eq_comparison *c, const char *attribute, double *p);
+/* Passes through the U-Net a step of an image that the method's runs are foreseen to take; NULL: unguided. */
+double eq_comparison_step_passes(const eq_suite_method *method);
 /* Options of a run of the method; NULL: unguided. */
 eq_generate_options eq_comparison_options_of(const eq_comparison *c, const eq_suite_method *method, int64_t seed);
 void eq_comparison_tell(const eq_comparison *c, const char *doing, double more);
 /* "OUT/name", malloc'ed by eq_format's rules. */
 eq_status eq_comparison_path(const eq_comparison *c, const char *name, char **out);
 eq_status eq_comparison_write_json(const eq_comparison *c, const char *name, const json_t *root);
+
+/* --- comparison_open.c --- */
+
+/* Everything but what the parts below open. EQ_BAD_INPUT, EQ_BAD_USAGE: what the suite asks for is not there, or has no
+ * use. Ended by eq_comparison_close, also after a failure. */
+eq_status eq_comparison_open(eq_comparison *c);
+void eq_comparison_close(eq_comparison *c);
 
 /* --- comparison_tuning.c: strengths, for all methods on the same images with the same factors --- */
 

@@ -17,7 +17,7 @@ double eq_comparison_tuning_passes(const eq_comparison *c)
     for (int a = 0; a < c->pipeline->adp_count; a++)
         attributes += eq_comparison_wants(c, c->pipeline->attributes[a].name, p);
     for (int m = 0; m < c->suite->method_count; m++)
-        methods += eq_comparison_tunes(c, m);
+        methods += eq_comparison_tunes(c, m) * eq_comparison_step_passes(&c->suite->methods[m]);
     return (methods > 0) * (methods * attributes * c->suite->factor_count + 1) *
            (double)(c->suite->tuning_count * c->suite->steps);
 }
@@ -26,13 +26,14 @@ typedef struct tuning {
     eq_comparison *c;
     bool has_twin;
     eq_generation twin; /* unguided */
+    double weight;      /* passes a step */
     char doing[EQ_SUITE_NAME + 64];
 } tuning;
 
 static void show(void *user, int64_t done, int64_t total)
 {
     const tuning *t = user;
-    eq_comparison_tell(t->c, t->doing, (double)done);
+    eq_comparison_tell(t->c, t->doing, t->weight * (double)done);
 }
 
 static eq_status generate(tuning *t, int method, const eq_targets *targets, eq_generation *out)
@@ -41,13 +42,14 @@ static eq_status generate(tuning *t, int method, const eq_targets *targets, eq_g
     const eq_suite_method *m = method < 0 ? NULL : &c->suite->methods[method];
     eq_generate_options o = eq_comparison_options_of(c, m, c->suite->tuning_seed);
     o.count = c->suite->tuning_count;
+    t->weight = eq_comparison_step_passes(m);
     o.progress = show;
     o.progress_user = t;
     eq_pipeline *pipeline = c->pipeline;
     if (m)
         EQ_TRY(eq_comparison_pipeline(c, method, &pipeline));
     EQ_TRY(eq_generate(pipeline, &o, targets, out));
-    c->done += (double)(o.count * o.steps);
+    c->done += t->weight * (double)(o.count * o.steps);
     return EQ_OK;
 }
 
@@ -115,6 +117,8 @@ static eq_status key_of(eq_comparison *c, int method, char key[EQ_SHA256_HEX])
                   "bf16", (int)c->bf16, "factors", factors, "targets", targets);
     if (root && eq_method_find(m->method)->sees_images)
         json_object_set_new(root, "guide", json_string(eq_classifier_hash(c->classifier)));
+    if (root && m->jacobian)
+        json_object_set_new(root, "jacobian", json_true());
     char *text = root ? json_dumps(root, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
     json_decref(root);
     if (status == EQ_OK && !text)
@@ -197,7 +201,8 @@ static eq_status tune(tuning *t, int method)
     if (status == EQ_OK && !found)
         status = tune_method(t, method, name, key);
     for (int a = 0; found && a < c->pipeline->adp_count; a++)
-        c->done += eq_comparison_wants(c, c->pipeline->attributes[a].name, p) * (double)c->suite->factor_count *
+        c->done += eq_comparison_wants(c, c->pipeline->attributes[a].name, p) *
+                   eq_comparison_step_passes(&c->suite->methods[method]) * (double)c->suite->factor_count *
                    (double)(c->suite->tuning_count * c->suite->steps);
     free(name);
     free(path);

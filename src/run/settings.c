@@ -182,15 +182,26 @@ static eq_status resolve_semantic(eq_context *ctx, const eq_generate_options *o,
     return EQ_OK;
 }
 
+eq_status eq_run_method_suits(const eq_pipeline *pipeline, const eq_method *method)
+{
+    const eq_model *model = &pipeline->model;
+    if (method->text != EQ_TEXT_NONE && !eq_model_prompted(model))
+        return eq_fail(pipeline->ctx, EQ_BAD_USAGE, "method %s works on prompts, and %s takes none", method->name,
+                       model->folder);
+    if (method->sees_images && model->latent)
+        return eq_fail(pipeline->ctx, EQ_BAD_USAGE,
+                       "method %s shows predicted images to a classifier: it takes models of pixels, %s is one of "
+                       "latents",
+                       method->name, model->folder);
+    return EQ_OK;
+}
+
 /* What text methods need besides what the wording checks. */
 static eq_status resolve_text(eq_pipeline *pipeline, const eq_targets *targets, eq_run_settings *s)
 {
     const eq_method *method = s->guidance.method;
     if (method->text == EQ_TEXT_NONE)
         return EQ_OK;
-    if (!eq_model_prompted(&pipeline->model))
-        return eq_fail(pipeline->ctx, EQ_BAD_USAGE, "method %s works on prompts, and %s takes none", method->name,
-                       pipeline->model.folder);
     if (targets->count > EQ_MAX_ADPS)
         return eq_fail(pipeline->ctx, EQ_BAD_USAGE, "method %s takes at most %d targets, not %d", method->name,
                        EQ_MAX_ADPS, targets->count);
@@ -224,11 +235,6 @@ static eq_status resolve_guide(const eq_pipeline *pipeline, const eq_generate_op
                        method->name);
     if (!method->sees_images)
         return EQ_OK;
-    if (model->latent)
-        return eq_fail(pipeline->ctx, EQ_BAD_USAGE,
-                       "method %s shows predicted images to a classifier: it takes models of pixels, %s is one of "
-                       "latents",
-                       method->name, model->folder);
     if (o->jacobian && eq_model_prompted(model))
         return eq_fail(pipeline->ctx, EQ_BAD_USAGE, "--jacobian takes models without prompts; %s has them",
                        model->folder);
@@ -259,6 +265,8 @@ eq_status eq_run_settings_resolve(eq_pipeline *pipeline, const eq_generate_optio
     eq_status status = resolve_guidance(ctx, p, o, targets, out->plan.steps, &out->guidance);
     if (status == EQ_OK)
         status = eq_run_prompts(pipeline, o, out->guidance.method->text, targets, &out->prompts, &out->cfg);
+    if (status == EQ_OK)
+        status = eq_run_method_suits(pipeline, out->guidance.method);
     if (status == EQ_OK)
         status = resolve_text(pipeline, targets, out);
     if (status == EQ_OK)

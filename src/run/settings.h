@@ -34,6 +34,9 @@ eq_status eq_run_prompts(eq_pipeline *pipeline, const eq_generate_options *optio
 eq_status eq_run_method(eq_context *ctx, const eq_generate_options *options, const eq_targets *targets,
                         const eq_method **out);
 
+/* EQ_BAD_USAGE: a method for models of another kind. */
+eq_status eq_run_method_suits(const eq_pipeline *pipeline, const eq_method *method);
+
 /* The classifier of methods that take one: what the options name, else the model's own; malloc'ed. EQ_BAD_USAGE: there
  * is none. */
 eq_status eq_run_guide_path(const eq_pipeline *pipeline, const eq_generate_options *options, char **out);

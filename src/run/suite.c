@@ -65,6 +65,15 @@ static eq_status array_length(eq_context *ctx, const eq_json *json, const char *
                               array ? "" : "; it is missing");
 }
 
+/* words: [EQ_SUITE_TARGET_TEXTS] */
+static eq_status read_class_words(eq_context *ctx, const eq_json *json, const char **words, int *count)
+{
+    *count = 0;
+    return eq_json_has(json, "class_words")
+               ? eq_json_strings(ctx, json, "class_words", EQ_SUITE_TARGET_TEXTS, words, count)
+               : EQ_OK;
+}
+
 /* --- images --- */
 
 static eq_status read_images(eq_context *ctx, const eq_json *suite, const char *key, eq_suite_images *out, bool *has)
@@ -165,8 +174,8 @@ static eq_status set_name(eq_context *ctx, const eq_json *json, const char *name
 /* json: a name alone, or an object. */
 static eq_status read_method(eq_context *ctx, const eq_json *json, int64_t steps, eq_suite_method *out)
 {
-    static const char *const known[] = {"name",        "method",  "loss",  "strength", "temperature",
-                                        "guide_steps", "coupled", "heads", NULL};
+    static const char *const known[] = {"name",    "method",   "loss",        "strength", "temperature", "guide_steps",
+                                        "coupled", "jacobian", "class_words", "heads",    NULL};
     *out = (eq_suite_method){.method = json_string_value(json->object)};
     if (out->method)
         return set_name(ctx, json, out->method, out);
@@ -185,6 +194,8 @@ static eq_status read_method(eq_context *ctx, const eq_json *json, int64_t steps
     EQ_TRY(eq_json_float_or(ctx, json, "temperature", 0, 0, 1e6, &out->temperature));
     EQ_TRY(read_steps(ctx, json, steps, out));
     EQ_TRY(eq_json_int_or(ctx, json, "coupled", 0, 0, 1000000, &out->coupled));
+    EQ_TRY(eq_json_bool_or(ctx, json, "jacobian", false, &out->jacobian));
+    EQ_TRY(read_class_words(ctx, json, out->class_words, &out->class_word_count));
     return read_heads(ctx, json, out);
 }
 
@@ -331,9 +342,7 @@ static eq_status read_suite(eq_context *ctx, eq_suite *s)
     EQ_TRY(eq_json_string_or(ctx, &s->json, "prompt", NULL, &s->prompt));
     EQ_TRY(eq_json_string_or(ctx, &s->json, "negative", NULL, &s->negative));
     EQ_TRY(eq_json_float_or(ctx, &s->json, "cfg", 0, 1, 1000, &s->cfg));
-    if (eq_json_has(&s->json, "class_words"))
-        EQ_TRY(
-            eq_json_strings(ctx, &s->json, "class_words", EQ_SUITE_TARGET_TEXTS, s->class_words, &s->class_word_count));
+    EQ_TRY(read_class_words(ctx, &s->json, s->class_words, &s->class_word_count));
     EQ_TRY(eq_json_string_or(ctx, &s->json, "evaluator", "evaluator", &s->evaluator));
     EQ_TRY(eq_json_string_or(ctx, &s->json, "classifier", "classifier", &s->classifier));
     EQ_TRY(eq_json_ints(ctx, &s->json, "seeds", 0, INT64_MAX, EQ_SUITE_SEEDS, s->seeds, &s->seed_count));

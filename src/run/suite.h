@@ -35,6 +35,9 @@ typedef struct eq_suite_method {
     double fixed, temperature;
     int guide_first, guide_last;
     int64_t coupled;
+    bool jacobian;
+    int class_word_count; /* 0: the suite's */
+    const char *class_words[EQ_SUITE_TARGET_TEXTS];
     bool has_heads;
     eq_suite_heads heads;
 } eq_suite_method;

@@ -43,7 +43,7 @@ static void everything(void **state)
         HEAD
         "\"steps\": 20, \"eta\": 0, \"prompt\": \"a portrait\", \"cfg\": 3, \"class_words\": [\"a=b:c\"], \"methods\": [{\"name\": \"x-1\", \"method\": \"distribution\", "
         "\"strength\": 3, \"loss\": \"kl\", \"guide_steps\": \"5..20\", \"coupled\": 4, "
-        "\"temperature\": 2, \"heads\": {\"per_class\": 50, \"hidden\": 8, \"label_noise\": 0.1}}, "
+        "\"temperature\": 2, \"jacobian\": true, \"class_words\": [\"a=b:d\", \"c=d:e\"], \"heads\": {\"per_class\": 50, \"hidden\": 8, \"label_noise\": 0.1}}, "
         "{\"method\": \"assign\", \"strength\": \"stored\"}], "
         "\"targets\": [{\"name\": \"both\", \"targets\": [\"a=b:1\", \"c=d:1\"]}], "
         "\"reference\": \"some/folder\", \"heads_images\": {\"synth\": \"portraits\", \"joint\": "
@@ -56,10 +56,15 @@ static void everything(void **state)
     assert_int_equal(m->guide_first, 5);
     assert_int_equal(m->guide_last, 20);
     assert_int_equal(m->coupled, 4);
+    assert_true(m->jacobian);
+    assert_int_equal(m->class_word_count, 2);
+    assert_string_equal(m->class_words[1], "c=d:e");
     assert_int_equal(m->heads.per_class, 50);
     assert_int_equal(m->heads.epochs, 20);
     assert_near(m->heads.label_noise, 0.1, 0);
     assert_int_equal(s.methods[1].strength, EQ_SUITE_STORED);
+    assert_false(s.methods[1].jacobian);
+    assert_int_equal(s.methods[1].class_word_count, 0);
     assert_int_equal(s.targets[0].count, 2);
     assert_string_equal(s.prompt, "a portrait");
     assert_near(s.cfg, 3, 0);
@@ -91,6 +96,10 @@ static void refusals(void **state)
          "\"strength\" should be"},
         {HEAD "\"methods\": [{\"method\": \"assign\", \"guide_steps\": \"9..60\"}], " TARGETS "}", "A..B within 1..50"},
         {HEAD "\"methods\": [{\"method\": \"assign\", \"heads\": {}}], " TARGETS "}", "heads_images"},
+        {HEAD "\"methods\": [{\"method\": \"universal\", \"jacobian\": 1}], " TARGETS "}",
+         "s.json: methods[1]: \"jacobian\""},
+        {HEAD "\"methods\": [{\"method\": \"prompt-quota\", \"class_words\": [7]}], " TARGETS "}",
+         "s.json: methods[1]: \"class_words\""},
         {HEAD METHODS "\"targets\": [7]}", "a target should be a text"},
         {HEAD METHODS "\"targets\": [\"a=b:1\", \"a=b:1\"]}", "two targets are called"},
         {HEAD METHODS TARGETS ", \"reference\": {\"synth\": \"houses\"}}", "should be \"portraits\""},
