@@ -6,6 +6,7 @@
 #include "base/path.h"
 #include "eval/comparison_page.h"
 #include "eval/svg_scatter.h"
+#include "guidance/guidance.h"
 #include "io/image.h"
 #include "io/sheet.h"
 
@@ -72,7 +73,8 @@ static eq_status read_tile(eq_context *ctx, const char *folder, const char *name
     return status;
 }
 
-/* The first images of each method, which start from the same noise, one row a method. tiles: [methods * SHEET_IMAGES],
+/* The first images of each method, one row a method: all from the same noise but what was drawn in another's place.
+ * tiles: [methods * SHEET_IMAGES],
  * *columns a row. */
 static eq_status read_row(const eq_comparison_page *page, const json_t *method, int *columns, eq_image *tiles,
                           int *count)
@@ -94,24 +96,44 @@ static eq_status read_row(const eq_comparison_page *page, const json_t *method, 
     return status;
 }
 
+static bool rejects(const json_t *method)
+{
+    const eq_method *known = eq_method_find(eq_page_text(method, "method", ""));
+    return known && known->rejects;
+}
+
+static void write_caption(eq_html *html, const json_t *methods)
+{
+    const json_t *method;
+    size_t i;
+    eq_html_raw(html, "<figcaption>The same noise under every method, from top to bottom:");
+    json_array_foreach(methods, i, method)
+        eq_html_format(html, "%s %s", i ? "," : "", eq_page_text(method, "name", "?"));
+    json_array_foreach(methods, i, method)
+    {
+        if (rejects(method))
+            eq_html_format(html, ". What %s drew in place of images that it threw away is of other noise",
+                           eq_page_text(method, "name", "?"));
+    }
+    eq_html_raw(html, "</figcaption>");
+}
+
 static eq_status write_sheet(const eq_comparison_page *page, const json_t *methods, const eq_image *tiles, int count,
                              int columns)
 {
     eq_image sheet;
     uint8_t *png;
-    size_t size, i;
-    const json_t *method;
+    size_t size;
     EQ_TRY(eq_sheet(page->ctx, tiles, count, columns, 1, &sheet));
     eq_status status = eq_image_encode_png(page->ctx, &sheet, &png, &size);
     int width = sheet.width, height = sheet.height;
     eq_image_free(&sheet);
     EQ_TRY(status);
     eq_html *html = page->html;
-    eq_html_raw(html, "<figure><figcaption>The same noise under every method, from top to bottom:");
-    json_array_foreach(methods, i, method)
-        eq_html_format(html, "%s %s", i ? "," : "", eq_page_text(method, "name", "?"));
+    eq_html_raw(html, "<figure>");
+    write_caption(html, methods);
     eq_html_format(html,
-                   "</figcaption><img width=\"%d\" height=\"%d\" style=\"max-width:100%%;height:auto\" alt=\"contact "
+                   "<img width=\"%d\" height=\"%d\" style=\"max-width:100%%;height:auto\" alt=\"contact "
                    "sheet, one row a method\" src=\"",
                    width, height);
     eq_html_png_uri(html, png, size);

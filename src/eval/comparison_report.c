@@ -8,6 +8,7 @@
 #include "base/path.h"
 #include "eval/comparison_page.h"
 #include "eval/report_sections.h"
+#include "eval/self_grading.h"
 
 /* --- reading --- */
 
@@ -62,12 +63,7 @@ static void write_head(const eq_comparison_page *page)
                    eq_page_text(suite, "name", "Methods side by side"));
     if (eq_page_text(suite, "about", "")[0])
         eq_html_format(html, "<p class=\"lede\">%s</p>\n", eq_page_text(suite, "about", ""));
-    if (json_is_true(json_object_get(page->root, "self_grading")))
-        eq_html_raw(html,
-                    "<p style=\"color:#c00000;background:#fff;padding:.6em .8em;border:2px solid "
-                    "#c00000;font-weight:700\">Self-grading: the evaluator has the weights of the classifier that "
-                    "labelled for the predictors and guided. What it finds is how well that classifier was "
-                    "pleased, not how the images look.</p>\n");
+    eq_html_self_grading(html, json_object_get(page->root, "self_grading"));
     eq_html_format(
         html,
         "<p class=\"about\">%.0f images a run at %.0f steps, model %s, graded by %s. FD is the L2 distance of "

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "eval/report_sections.h"
+#include "eval/self_grading.h"
 #include "eval/svg_chart.h"
 
 eq_report_verdict eq_report_judge(double distance, double noise_floor_95)
@@ -256,6 +257,7 @@ void eq_report_summary(eq_report *report, const char *headline)
     int cards = run->joint_count;
     eq_html_format(html, "<header><p class=\"eyebrow\">Equipoise \u00b7 report of a set</p><h1>%s.</h1>\n", headline);
     lede(report);
+    eq_html_self_grading(html, eq_report_value(run, "self_grading"));
     contents(report);
     eq_html_raw(html, "</header>\n<section aria-labelledby=\"verdict\"><h2 id=\"verdict\">Verdict</h2>\n");
     for (int i = 0; i < run->attribute_count; i++)

@@ -34,6 +34,7 @@ typedef struct eq_adp {
     int factor_count;
     eq_adp_factor factors[EQ_ADP_FACTORS]; /* [factor_count] each method once */
     char model_hash[EQ_ADP_HASH];          /* of the model whose h it reads; "" when not known (imported heads) */
+    char labeller[EQ_ADP_HASH];            /* of the classifier whose answers it learnt; "" when not known, or none */
 } eq_adp;
 
 /* Allocates zeroed heads. The attribute is copied. EQ_BAD_USAGE unless it has 2 to EQ_ADP_CLASSES classes. */

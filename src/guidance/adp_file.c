@@ -156,11 +156,12 @@ static eq_status read_body(eq_context *ctx, const eq_tensor_file *file, const eq
     int heads;
     eq_shape h_shape = {0};
     eq_tensor weight;
-    const char *model;
+    const char *model, *labeller;
     EQ_TRY(read_timesteps(ctx, json, timesteps, &heads));
     EQ_TRY(read_shape(ctx, json, &h_shape));
     EQ_TRY(eq_json_int_or(ctx, json, "hidden", 0, 0, MAX_HIDDEN, &hidden));
     EQ_TRY(eq_json_string_or(ctx, json, "model", "", &model));
+    EQ_TRY(eq_json_string_or(ctx, json, "labeller", "", &labeller));
     /* Memory is taken only once the file is known to hold as much as its settings say. */
     int outputs = hidden > 0 ? (int)hidden : attribute->classes;
     EQ_TRY(eq_tensor_file_get(ctx, file, "weight",
@@ -168,6 +169,7 @@ static eq_status read_body(eq_context *ctx, const eq_tensor_file *file, const eq
     EQ_TRY(eq_adp_new(ctx, attribute, heads, h_shape, (int)hidden, out));
     memcpy(out->timesteps, timesteps, (size_t)heads * sizeof *timesteps);
     snprintf(out->model_hash, sizeof out->model_hash, "%s", model);
+    snprintf(out->labeller, sizeof out->labeller, "%s", labeller);
     EQ_TRY(eq_json_float_or(ctx, json, "temperature", 8, 1e-3, 1e6, &out->temperature));
     EQ_TRY(read_factors(ctx, json, out));
     EQ_TRY(read_numbers(ctx, json, "accuracy", heads, &out->accuracy));
@@ -245,6 +247,8 @@ static char *settings_text(const eq_adp *adp)
         json_pack("{s:s, s:o, s:o, s:[I,I,I], s:i, s:s, s:f}", "attribute", adp->attribute.name, "classes", classes,
                   "timesteps", timesteps, "h_shape", (json_int_t)d[0], (json_int_t)d[1], (json_int_t)d[2], "hidden",
                   adp->hidden, "model", adp->model_hash, "temperature", adp->temperature);
+    if (adp->labeller[0])
+        json_object_set_new(root, "labeller", json_string(adp->labeller));
     if (adp->strength > 0)
         json_object_set_new(root, "strength", json_real(adp->strength));
     if (adp->factor_count > 0) {

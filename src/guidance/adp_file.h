@@ -1,7 +1,7 @@
 /* Attribute predictors in files: safetensors with the tensors "weight" [heads, outputs, c, h, w] and "bias" [heads,
  * outputs], optionally "direction" [heads, classes, c, h, w] (for MLP heads also "weight2" [heads, classes, hidden] and
  * "bias2" [heads, classes]), and in the metadata what they belong to: attribute, classes, timesteps, h_shape, model,
- * temperature, accuracy, strength. */
+ * temperature, accuracy, strength, labeller. */
 #ifndef EQ_GUIDANCE_ADP_FILE_H
 #define EQ_GUIDANCE_ADP_FILE_H
 

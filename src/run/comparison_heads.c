@@ -1,6 +1,7 @@
 /* Predictors of the suite's own: h is recorded once, from images that the classifier labels, and every method that asks
  * for it gets heads from as many images, with as many mistakes and of the kind that it wants. */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -142,6 +143,7 @@ static eq_status train(heads_run *r, int method, const eq_attribute *attribute)
     eq_status status = eq_adp_train(c->ctx, &training, &r->store, &r->attributes[a], labels, show_training, r, &adp);
     free(labels);
     EQ_TRY(status);
+    snprintf(adp.labeller, sizeof adp.labeller, "%s", eq_classifier_hash(c->classifier));
     status = write_heads(c, method, &adp);
     eq_adp_free(&adp);
     return status;

@@ -93,12 +93,12 @@ eq_status eq_comparison_json(const eq_comparison *c, json_t **out)
                                                         "n", (json_int_t)c->reference.files.count, "drawn",
                                                         c->suite->reference.folder == NULL)
                                             : json_null();
-    *out = json_pack("{s:s, s:s, s:O, s:{s:o, s:s}, s:o, s:o, s:b, s:o, s:s?, s:{s:I, s:I, s:o, s:O}, s:O, s:o, s:o}",
+    *out = json_pack("{s:s, s:s, s:O, s:{s:o, s:s}, s:o, s:o, s:o, s:o, s:s?, s:{s:I, s:I, s:o, s:O}, s:O, s:o, s:o}",
                      "format", "equipoise comparison 1", "version", EQUIPOISE_VERSION, "suite", c->suite->json.object,
                      "model", "folder", eq_json_text(c->options->model), "hash", hash, "evaluator",
                      classifier_json(c->options->evaluator, c->evaluator), "classifier",
-                     classifier_json(c->options->classifier, c->classifier), "self_grading", (int)c->self_grading,
-                     "reference", reference, "likeness",
+                     classifier_json(c->options->classifier, c->classifier), "self_grading",
+                     eq_self_grading_json(c->self_grading), "reference", reference, "likeness",
                      !c->reference_folder ? NULL
                      : c->has_frechet     ? "frechet"
                      : c->has_kid         ? "kid"

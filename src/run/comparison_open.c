@@ -8,6 +8,7 @@
 #include "guidance/target.h"
 #include "run/class_words.h"
 #include "run/comparison_parts.h"
+#include "run/grade.h"
 #include "run/settings.h"
 
 /* --- methods --- */
@@ -136,23 +137,39 @@ static eq_status refuse_guides(const eq_comparison *c)
     return EQ_OK;
 }
 
-/* The evaluator must not have had a part in what it grades. */
-static eq_status open_classifiers(eq_comparison *c)
+/* The evaluator must not have had a part in what it grades, as far as that is known. */
+static eq_status check_evaluator(eq_comparison *c)
 {
     const eq_comparison_options *o = c->options;
-    EQ_TRY(eq_classifier_open(c->ctx, o->evaluator, &c->evaluator));
-    if (!o->classifier)
-        return refuse_guides(c);
-    EQ_TRY(eq_classifier_open(c->ctx, o->classifier, &c->classifier));
-    c->self_grading = strcmp(eq_classifier_hash(c->evaluator), eq_classifier_hash(c->classifier)) == 0;
-    if (c->self_grading && !o->allow_self_grading)
+    bool same = c->classifier && strcmp(eq_classifier_hash(c->evaluator), eq_classifier_hash(c->classifier)) == 0;
+    bool labelled = same;
+    for (int t = 0; t < c->suite->target_count; t++)
+        labelled = labelled || eq_grade_labelled(c->evaluator, c->pipeline, &c->targets[t]);
+    c->self_grading = (eq_self_grading){.labelled = labelled, .guided = same};
+    if (!labelled)
+        return EQ_OK;
+    if (same && !o->allow_self_grading)
         return eq_fail(c->ctx, EQ_BAD_USAGE,
                        "the evaluator, %s, has the weights of the classifier that guides and labels, %s: its grades "
                        "would say how well it was pleased; give another \"evaluator\", or --allow-self-grading",
                        o->evaluator, o->classifier);
-    if (c->self_grading)
-        eq_log(c->ctx, EQ_LOG_WARNING, "the evaluator is the classifier that guides and labels: its grades say little");
+    if (!o->allow_self_grading)
+        return eq_fail(
+            c->ctx, EQ_BAD_USAGE,
+            "the evaluator, %s, has the weights of the classifier that labelled for the predictors of %s: its "
+            "grades would say how well it was pleased; give another \"evaluator\", or --allow-self-grading",
+            o->evaluator, o->model);
+    eq_log(c->ctx, EQ_LOG_WARNING, "the evaluator is the classifier that %s: its grades say little",
+           same ? "guides and labels" : "labelled for the predictors");
     return EQ_OK;
+}
+
+static eq_status open_classifiers(eq_comparison *c)
+{
+    const eq_comparison_options *o = c->options;
+    EQ_TRY(eq_classifier_open(c->ctx, o->evaluator, &c->evaluator));
+    EQ_TRY(o->classifier ? eq_classifier_open(c->ctx, o->classifier, &c->classifier) : refuse_guides(c));
+    return check_evaluator(c);
 }
 
 /* --- folders --- */

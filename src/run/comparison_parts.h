@@ -4,6 +4,7 @@
 
 #include "eval/evaluation.h"
 #include "eval/label_folder.h"
+#include "eval/self_grading.h"
 #include "run/comparison.h"
 #include "run/pipeline.h"
 
@@ -57,7 +58,7 @@ typedef struct eq_comparison {
     double (*factors)[EQ_MAX_ADPS];        /* [methods] tuned, or as stored; 0: none stored */
     eq_classifier *evaluator, *classifier; /* classifier: NULL where there is none */
     eq_confusion *confusions;              /* [the evaluator's attributes] that can be corrected by; zeroed where not */
-    bool self_grading;
+    eq_self_grading self_grading;
     char *reference_folder, *heads_folder; /* of images; NULL: none; owned */
     eq_targets *targets;                   /* [targets] owned */
     bool has_frechet, has_kid;             /* enough images for it; else KID stands in its place */

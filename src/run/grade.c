@@ -63,6 +63,17 @@ eq_status eq_grade_generation(eq_context *ctx, eq_classifier *evaluator, const c
     return status;
 }
 
+bool eq_grade_labelled(const eq_classifier *evaluator, const eq_pipeline *pipeline, const eq_targets *targets)
+{
+    for (int t = 0; t < targets->count; t++)
+        for (int i = 0; i < targets->items[t].attribute_count; i++) {
+            int a = eq_attribute_find(pipeline->attributes, pipeline->adp_count, targets->items[t].attributes[i].name);
+            if (a >= 0 && strcmp(pipeline->adps[a].labeller, eq_classifier_hash(evaluator)) == 0)
+                return true;
+        }
+    return false;
+}
+
 void eq_grade_free(eq_grade *grade)
 {
     eq_probabilities_free(grade->probabilities, grade->attribute_count);

@@ -4,6 +4,7 @@
 
 #include "eval/evaluation.h"
 #include "eval/labelling.h"
+#include "eval/self_grading.h"
 #include "run/pipeline.h"
 
 typedef struct eq_grade {
@@ -18,5 +19,8 @@ eq_status eq_grade_generation(eq_context *ctx, eq_classifier *evaluator, const c
                               const eq_generation *generation, const eq_targets *targets,
                               const eq_reference_set *reference, eq_grade *out);
 void eq_grade_free(eq_grade *grade);
+
+/* Whether one of the predictors of the targets' attributes is known to have learnt the classifier's answers. */
+bool eq_grade_labelled(const eq_classifier *evaluator, const eq_pipeline *pipeline, const eq_targets *targets);
 
 #endif

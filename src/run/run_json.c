@@ -236,6 +236,8 @@ eq_status eq_run_json(eq_context *ctx, const eq_run_record *r, json_t **out)
         json_object_set(*out, "verification", (json_t *)r->verification);
     if (!r->grade)
         return EQ_OK;
+    if (eq_self_grading_is_any(r->self_grading))
+        json_object_set_new(*out, "self_grading", eq_self_grading_json(r->self_grading));
     json_t *evaluation = NULL;
     eq_status status = eq_evaluation_json(ctx, &r->grade->evaluation, &evaluation);
     if (status == EQ_OK)

@@ -28,6 +28,7 @@ typedef struct eq_run_record {
     const json_t *verification;     /* what --verify did; NULL: nothing */
     const eq_classifier *evaluator; /* NULL: not graded */
     const eq_grade *grade;          /* by the evaluator; NULL: not graded */
+    eq_self_grading self_grading;
 } eq_run_record;
 
 /* The document. */

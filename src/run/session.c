@@ -7,7 +7,6 @@
 #include "base/path.h"
 #include "base/process.h"
 #include "run/saved_run.h"
-#include "run/verify.h"
 
 enum { LEAST_DRAWN = 8 };
 
@@ -22,6 +21,7 @@ typedef struct run_state {
     eq_classifier *classifier; /* the session's verifier, or that of method rejection, then owned */
     bool rejects;
     eq_verifier verifier;
+    eq_self_grading self_grading;
     eq_session_result *result;
     bool fresh;    /* whether the folder was begun just now */
     int64_t done;  /* images finished, of the count */
@@ -169,22 +169,29 @@ static eq_status open_classifier(run_state *r)
 }
 
 /* Whoever guided or chose would find what it made. */
-static eq_status check_evaluator(const run_state *r)
+static eq_status check_evaluator(run_state *r)
 {
     const eq_session *s = r->session;
-    const char *hash = r->settings.guide ? eq_image_guide_hash(r->settings.guide)
-                       : r->rejects      ? eq_classifier_hash(r->classifier)
-                                         : NULL;
-    if (!hash || !s->evaluator || strcmp(hash, eq_classifier_hash(s->evaluator)) != 0)
+    const eq_method *method = r->settings.guidance.method;
+    eq_self_grading *did = &r->self_grading;
+    if (!s->evaluator)
         return EQ_OK;
-    if (!s->allow_self_grading)
+    const char *hash = eq_classifier_hash(s->evaluator);
+    did->guided = r->settings.guide && strcmp(eq_image_guide_hash(r->settings.guide), hash) == 0;
+    did->chose = r->classifier && strcmp(eq_classifier_hash(r->classifier), hash) == 0;
+    did->labelled = method->step && !method->sees_images && eq_grade_labelled(s->evaluator, s->pipeline, s->targets);
+    bool its_own = did->guided || (did->chose && r->rejects);
+    if (its_own && !s->allow_self_grading)
         return eq_fail(r->ctx, EQ_BAD_USAGE,
                        "%s is the classifier of method %s, too: it would find what it made itself; choose another "
                        "--evaluator, or add --allow-self-grading",
-                       s->evaluator_name, r->settings.guidance.method->name);
-    eq_log(r->ctx, EQ_LOG_WARNING,
-           "the evaluator is the classifier of method %s: its counts say little about the images",
-           r->settings.guidance.method->name);
+                       s->evaluator_name, method->name);
+    if (its_own)
+        eq_log(r->ctx, EQ_LOG_WARNING,
+               "the evaluator is the classifier of method %s: its counts say little about the images", method->name);
+    if (did->labelled)
+        eq_log(r->ctx, EQ_LOG_WARNING,
+               "the evaluator labelled for the predictors: its counts say little about the images");
     return EQ_OK;
 }
 
@@ -409,19 +416,6 @@ static eq_status verify(run_state *r)
     }
 }
 
-static json_t *verification_json(const run_state *r)
-{
-    const eq_verification *v = &r->result->verification;
-    json_t *replaced = json_array();
-    for (int64_t i = 0; i < r->result->generation.count; i++)
-        if (r->result->generation.replaces[i] >= 0)
-            json_array_append_new(replaced, json_integer((json_int_t)r->result->generation.replaces[i]));
-    return json_pack("{s:o, s:O, s:b, s:b, s:i, s:I, s:o, s:f}", "classifier", eq_json_text(v->classifier), "asked",
-                     json_object_get(r->identity, "verification"), "rejection", (int)v->rejection, "exact",
-                     (int)v->exact, "rounds", v->rounds, "drawn", (json_int_t)v->drawn, "replaced", replaced,
-                     "unet_passes", v->unet_passes);
-}
-
 /* --- the end --- */
 
 /* What is resident is the libraries' doing, too: the plan foresees it, but cannot hold them to it. */
@@ -446,11 +440,15 @@ static eq_status finish(run_state *r)
         out->graded = true;
     }
     check_memory(r);
-    json_t *verification = out->verification.done ? verification_json(r) : NULL;
+    json_t *verification =
+        out->verification.done
+            ? eq_verification_json(&out->verification, json_object_get(r->identity, "verification"), &out->generation)
+            : NULL;
     eq_run_record record = record_of(r);
     record.verification = verification;
     record.evaluator = s->evaluator;
     record.grade = out->graded ? &out->grade : NULL;
+    record.self_grading = r->self_grading;
     eq_status status = eq_run_folder_finish(r->ctx, s->out, &record);
     json_decref(verification);
     return status;

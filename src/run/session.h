@@ -4,6 +4,7 @@
 #define EQ_RUN_SESSION_H
 
 #include "run/folder.h"
+#include "run/verify.h"
 
 typedef struct eq_session {
     eq_pipeline *pipeline;
@@ -26,16 +27,6 @@ typedef struct eq_session {
     void (*stage)(void *user, const char *doing);
     void *stage_user;
 } eq_session;
-
-typedef struct eq_verification {
-    bool done, exact;
-    int64_t drawn, replaced; /* images drawn in addition, and those that were put in the place of others */
-    int rounds;
-    double unet_passes; /* that it cost: with rejection, all that went into images thrown away */
-    double limit;       /* of those drawn, as a multiple of the count */
-    bool rejection;     /* images were drawn unguided, by method rejection */
-    char *classifier;   /* its name, owned */
-} eq_verification;
 
 typedef struct eq_session_result {
     bool was_finished; /* the folder was complete: nothing was done, and the rest is empty */

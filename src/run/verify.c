@@ -196,3 +196,14 @@ eq_status eq_verifier_replace(eq_context *ctx, const eq_verifier *v, const eq_pi
     free(all);
     return EQ_OK;
 }
+
+json_t *eq_verification_json(const eq_verification *v, const json_t *asked, const eq_generation *g)
+{
+    json_t *replaced = json_array();
+    for (int64_t i = 0; i < g->count; i++)
+        if (g->replaces[i] >= 0)
+            json_array_append_new(replaced, json_integer((json_int_t)g->replaces[i]));
+    return json_pack("{s:o, s:O, s:b, s:b, s:i, s:I, s:o, s:f}", "classifier", eq_json_text(v->classifier), "asked",
+                     asked, "rejection", (int)v->rejection, "exact", (int)v->exact, "rounds", v->rounds, "drawn",
+                     (json_int_t)v->drawn, "replaced", replaced, "unet_passes", v->unet_passes);
+}

@@ -6,6 +6,17 @@
 #include "eval/labelling.h"
 #include "run/generation.h"
 
+/* How it went. */
+typedef struct eq_verification {
+    bool done, exact;
+    int64_t drawn, replaced; /* images drawn in addition, and those that were put in the place of others */
+    int rounds;
+    double unet_passes; /* that it cost: with rejection, all that went into images thrown away */
+    double limit;       /* of those drawn, as a multiple of the count */
+    bool rejection;     /* images were drawn unguided, by method rejection */
+    char *classifier;   /* its name, owned */
+} eq_verification;
+
 /* The targets of a run in the classes of the classifier that verifies it. */
 typedef struct eq_verifier {
     bool first_come;           /* of those that fit, the first are kept, not the surest: what chance would have drawn */
@@ -33,6 +44,9 @@ typedef struct eq_tally {
 eq_status eq_verifier_tally(eq_context *ctx, const eq_verifier *verifier, const eq_generation *generation,
                             eq_tally *out);
 void eq_tally_free(eq_tally *tally);
+
+/* As run.json has it. asked: what was asked for, of the run's identity. NULL when memory is out. */
+json_t *eq_verification_json(const eq_verification *verification, const json_t *asked, const eq_generation *generation);
 
 /* The share of what is missing, over the cells of the run's own targets. */
 eq_status eq_verifier_missing(eq_context *ctx, const eq_verifier *verifier, const eq_tally *tally,

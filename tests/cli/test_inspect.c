@@ -55,12 +55,13 @@ static void test_predictor(void **state)
     for (int i = 0; i < 3; i++)
         adp.timesteps[i] = 100 * (i + 1);
     adp.temperature = 8;
+    snprintf(adp.labeller, sizeof adp.labeller, "fedcba98");
     snprintf(adp.model_hash, sizeof adp.model_hash, "%s", model_hash);
     assert_int_equal(eq_adp_write(ctx, path, &adp), EQ_OK);
     describes(ctx, *state, "gender.safetensors", true,
               "{\"kind\": \"attribute predictor\", \"attribute\": \"gender\", \"classes\": [\"female\", \"male\"], "
               "\"head\": \"linear\", \"heads\": 3, \"timesteps\": [100, 200, 300], \"h_shape\": [2, 2, 4], "
-              "\"temperature\": 8.0, \"model\": "
+              "\"temperature\": 8.0, \"labeller\": \"fedcba98\", \"model\": "
               "\"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\"}");
     eq_adp_free(&adp);
     free(path);

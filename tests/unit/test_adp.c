@@ -245,6 +245,7 @@ static void check_round_trip(const char *folder, int hidden)
     for (int i = 0; i < 9 * COUNT; i++)
         adp.direction[i] = 0.5f - (float)i; /* exact in f16 */
     memset(adp.model_hash, 'a', EQ_ADP_HASH - 1);
+    memset(adp.labeller, 'b', EQ_ADP_HASH - 1);
     char *path = eq_path_join(folder, "age.safetensors");
     assert_ok(eq_adp_write(ctx, path, &adp));
     assert_ok(eq_adp_read(ctx, path, &read));
@@ -270,6 +271,7 @@ static void check_round_trip(const char *folder, int hidden)
     assert_true(read.accuracy[0] == 0.75f && isnan(read.accuracy[1]) && read.accuracy[2] == 0);
     assert_memory_equal(read.direction, adp.direction, 9 * COUNT * sizeof(float));
     assert_string_equal(read.model_hash, adp.model_hash);
+    assert_string_equal(read.labeller, adp.labeller);
     eq_adp_free(&adp);
     eq_adp_free(&read);
     free(path);

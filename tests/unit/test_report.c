@@ -327,6 +327,39 @@ static void says_what_was_obtained(void **state)
     free(html);
 }
 
+/* Whatever part of the run the evaluator had, in red at the top; nothing where it had none. */
+static void marks_self_grading(void **state)
+{
+    static const struct {
+        const char *parts, *text;
+    } cases[] = {
+        {"[\"guided\"]", "the classifier that guided. What"},
+        {"[\"labelled\", \"chose\"]", "the classifier that labelled for the predictors and chose the images. What"},
+        {"[\"chose\", \"guided\", \"labelled\"]",
+         "the classifier that labelled for the predictors, guided and chose the images. What"},
+        {"[]", NULL},
+        {"[7, \"<b>\"]", NULL},
+        {"true", NULL},
+    };
+    sample s = good("judged", 8, 4);
+    write_run(&s);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        json_t *json = run_json(&s);
+        json_object_set_new(json, "self_grading", json_loads(cases[i].parts, JSON_DECODE_ANY, NULL));
+        write_json(&s, json);
+        json_decref(json);
+        char *html = report_of("judged", NULL);
+        if (cases[i].text) {
+            assert_says(html, "<p style=\"color:#c00000");
+            assert_says(html, cases[i].text);
+            assert_true(strstr(html, "Self-grading") < strstr(html, "<h2 id=\"verdict\">"));
+        } else {
+            assert_silent(html, "Self-grading");
+        }
+        free(html);
+    }
+}
+
 static void stands_alone(void **state)
 {
     sample run = good("run", 8, 3);
@@ -558,6 +591,7 @@ int main(void)
         cmocka_unit_test(text_is_escaped),
         cmocka_unit_test(base64),
         cmocka_unit_test_setup_teardown(says_what_was_obtained, setup, temporary_teardown),
+        cmocka_unit_test_setup_teardown(marks_self_grading, setup, temporary_teardown),
         cmocka_unit_test_setup_teardown(stands_alone, setup, temporary_teardown),
         cmocka_unit_test_setup_teardown(tiles_show_their_images, setup, temporary_teardown),
         cmocka_unit_test_setup_teardown(large_sets_are_cut, setup, temporary_teardown),

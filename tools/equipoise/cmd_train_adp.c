@@ -270,6 +270,8 @@ static eq_status train_attribute(eq_adp_run *r, int a, eq_adp *adp)
     eq_progress_begin(r->call->progress, r->attributes[a].name, "heads");
     EQ_TRY(eq_adp_train(r->call->ctx, &training, &r->store, &r->attributes[a], labels, show_heads, r, adp));
     eq_progress_end(r->call->progress);
+    if (r->classifier)
+        snprintf(adp->labeller, sizeof adp->labeller, "%s", eq_classifier_hash(r->classifier));
     add_report(r, adp);
     return EQ_OK;
 }

@@ -76,6 +76,8 @@ static eq_status describe_predictor(const inspect_subject *s, json_t *json)
             json_array_append_new(accuracy, json_real(adp.accuracy[i]));
         inspect_put(json, "accuracy", accuracy);
     }
+    if (adp.labeller[0])
+        inspect_put_text(json, "labeller", adp.labeller);
     inspect_put(json, "model", adp.model_hash[0] ? json_string(adp.model_hash) : json_null());
     eq_adp_free(&adp);
     return inspect_put_hash(s, json);
