@@ -110,8 +110,8 @@ typedef struct eq_generation {
     double unet_passes; /* of single images */
     /* Memory that was planned: the process before its network, with its libraries and predictors; activations; weights
      * packed for the kernels; what is kept between encoder and decoder; images; of latent models what decoding them
-     * takes beyond that. */
-    size_t process_bytes, arena_bytes, weight_bytes, carry_bytes, held_bytes, decoder_bytes;
+     * takes beyond that; of universal guidance its classifier and the Jacobian. */
+    size_t process_bytes, arena_bytes, weight_bytes, carry_bytes, held_bytes, decoder_bytes, guidance_bytes;
 } eq_generation;
 
 /* Generates. targets may be empty. EQ_CANCELLED after eq_cancel: nothing is returned then. */

@@ -5,6 +5,7 @@
 
 #include "ops/autodiff.h"
 #include "ops/ops.h"
+#include "tensor/plan.h"
 
 enum { MOST_IMAGES = 8, PASSES = 3 };
 
@@ -36,8 +37,8 @@ static eq_status describe(eq_jacobian *j, eq_graph *g, const eq_unet_config *con
     return eq_graph_status(g);
 }
 
-static eq_status compile(eq_jacobian *j, const eq_unet_config *config, eq_params *params,
-                         const eq_denoiser_options *options)
+static eq_status make_graph(eq_jacobian *j, const eq_unet_config *config, eq_params *params,
+                            const eq_denoiser_options *options, eq_graph **out)
 {
     eq_graph *graph = eq_graph_new(j->ctx, options->dtype);
     if (!graph)
@@ -48,8 +49,61 @@ static eq_status compile(eq_jacobian *j, const eq_unet_config *config, eq_params
         eq_graph_free(graph);
         return status;
     }
-    return eq_program_compile(graph, &(eq_program_options){.frozen_params = true, .backend = options->backend},
+    *out = graph;
+    return EQ_OK;
+}
+
+/* What it will take at least, before anything of it is taken: kernels may want more for scratch. */
+static eq_status foresee_bytes(eq_jacobian *j, const eq_unet_config *config, eq_params *params,
+                               const eq_denoiser_options *options, size_t *bytes)
+{
+    eq_graph *graph = NULL;
+    eq_memory_plan plan = {0};
+    EQ_TRY(make_graph(j, config, params, options, &graph));
+    eq_status status = eq_memory_plan_make(graph, &plan);
+    *bytes = plan.arena_bytes + plan.carry_bytes + (size_t)params->total * eq_dtype_size(options->dtype);
+    eq_memory_plan_free(&plan);
+    eq_graph_free(graph);
+    return status;
+}
+
+static eq_status compile(eq_jacobian *j, const eq_unet_config *config, eq_params *params,
+                         const eq_denoiser_options *options)
+{
+    eq_graph *graph = NULL;
+    EQ_TRY(make_graph(j, config, params, options, &graph));
+    return eq_program_compile(graph,
+                              &(eq_program_options){.frozen_params = true,
+                                                    .backend = options->backend,
+                                                    .packed = options->packed,
+                                                    .packed_user = options->packed_user},
                               &j->program);
+}
+
+/* As much again as it takes is left to the denoiser. */
+static bool is_bounded(const eq_denoiser_options *options, size_t bytes)
+{
+    return options->total_bytes == 0 || options->held_bytes + 2 * bytes <= options->total_bytes;
+}
+
+/* Compiles for fewer images at a time until the bound is kept; for one, whatever it takes. */
+static eq_status compile_within(eq_jacobian *j, const eq_unet_config *config, eq_params *params,
+                                const eq_denoiser_options *options)
+{
+    int64_t limit = options->micro_batch > 0 ? options->micro_batch : MOST_IMAGES;
+    for (j->micro_batch = limit < j->count ? limit : j->count;; j->micro_batch /= 2) {
+        bool last = j->micro_batch == 1 || options->micro_batch > 0;
+        size_t bytes = 0;
+        if (options->total_bytes > 0 && !last)
+            EQ_TRY(foresee_bytes(j, config, params, options, &bytes));
+        if (!last && !is_bounded(options, bytes))
+            continue;
+        EQ_TRY(compile(j, config, params, options));
+        if (last || is_bounded(options, eq_jacobian_bytes(j)))
+            return EQ_OK;
+        eq_program_free(j->program);
+        j->program = NULL;
+    }
 }
 
 eq_status eq_jacobian_new(eq_context *ctx, const eq_unet_config *config, eq_params *params,
@@ -63,11 +117,9 @@ eq_status eq_jacobian_new(eq_context *ctx, const eq_unet_config *config, eq_para
         return eq_fail_memory(ctx, "a Jacobian");
     j->ctx = ctx;
     j->count = options->count;
-    j->micro_batch = options->micro_batch > 0 ? options->micro_batch : MOST_IMAGES;
-    j->micro_batch = j->micro_batch < j->count ? j->micro_batch : j->count;
     j->image = (int64_t)options->height * options->width * config->in_channels;
     j->class_labels = options->condition ? options->condition->class_labels : NULL;
-    eq_status status = compile(j, config, params, options);
+    eq_status status = compile_within(j, config, params, options);
     if (status != EQ_OK) {
         eq_jacobian_free(j);
         return status;
@@ -116,4 +168,15 @@ eq_status eq_jacobian_pull(eq_jacobian *j, const float *x, float timestep, const
 double eq_jacobian_passes(const eq_jacobian *j)
 {
     return j->passes;
+}
+
+int64_t eq_jacobian_micro_batch(const eq_jacobian *j)
+{
+    return j->micro_batch;
+}
+
+size_t eq_jacobian_bytes(const eq_jacobian *j)
+{
+    eq_program_memory memory = eq_program_memory_use(j->program);
+    return memory.arena_bytes + memory.carry_bytes + memory.packed_bytes;
 }

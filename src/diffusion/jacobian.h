@@ -7,8 +7,10 @@
 
 typedef struct eq_jacobian eq_jacobian;
 
-/* Of options, count, micro_batch (0: at most 8), height, width, dtype, backend and the condition's class labels count.
- * params: loaded, kept by the caller. EQ_BAD_USAGE: a network with a context. Freed with eq_jacobian_free. */
+/* Of options, count, micro_batch, height, width, dtype, backend, packed and the condition's class labels count, and the
+ * memory: where no micro_batch is given it is at most 8, and fewer where the Jacobian would take more than half of what
+ * total_bytes leave beside held_bytes; 1 is always taken. params: loaded, kept by the caller. EQ_BAD_USAGE: a network
+ * with a context. Freed with eq_jacobian_free. */
 eq_status eq_jacobian_new(eq_context *ctx, const eq_unet_config *config, eq_params *params,
                           const eq_denoiser_options *options, eq_jacobian **out);
 void eq_jacobian_free(eq_jacobian *jacobian);
@@ -17,6 +19,10 @@ void eq_jacobian_free(eq_jacobian *jacobian);
  * first channels that the network puts out (what follows, a learned variance, takes no part). dx: like x, out, which
  * may be dprediction. */
 eq_status eq_jacobian_pull(eq_jacobian *jacobian, const float *x, float timestep, const float *dprediction, float *dx);
+
+int64_t eq_jacobian_micro_batch(const eq_jacobian *jacobian);
+/* Activations and packed weights. */
+size_t eq_jacobian_bytes(const eq_jacobian *jacobian);
 
 /* Passes of single images so far, a backward one counted as two. */
 double eq_jacobian_passes(const eq_jacobian *jacobian);

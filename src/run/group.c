@@ -1,5 +1,6 @@
 #include "run/group.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -116,6 +117,13 @@ static size_t held_bytes(const eq_group *group)
     return (size_t)row_count(group) * image + (size_t)(group->settings->options->count + group->n) * image_bytes(group);
 }
 
+/* What a method takes that looks at predicted images, and at the network through its Jacobian. */
+static size_t guidance_bytes(const eq_group *group)
+{
+    return (group->settings->guide ? eq_image_guide_bytes(group->settings->guide) : 0) +
+           (group->jacobian ? eq_jacobian_bytes(group->jacobian) : 0);
+}
+
 /* Text methods give out cells before anything is sampled. */
 static eq_status deal_cells(eq_group *group, const eq_targets *targets)
 {
@@ -168,6 +176,36 @@ static eq_status open_condition(eq_group *group, const eq_targets *targets)
     return EQ_OK;
 }
 
+/* The Jacobian comes first: the denoiser makes do with what is left. */
+static eq_status open_networks(eq_group *group)
+{
+    eq_pipeline *pipeline = group->pipeline;
+    const eq_generate_options *o = group->settings->options;
+    const eq_unet_config *unet = &pipeline->model.unet;
+    eq_denoiser_options options = {.count = row_count(group),
+                                   .condition = &group->condition,
+                                   .micro_batch = o->micro_batch,
+                                   .total_bytes = o->memory_bytes,
+                                   .held_bytes = held_bytes(group) + guidance_bytes(group),
+                                   .height = unet->sample_size,
+                                   .width = unet->sample_size,
+                                   .dtype = o->bf16 ? EQ_BF16 : EQ_F32};
+    if (o->jacobian)
+        EQ_TRY(
+            eq_networks_new_jacobian(pipeline->ctx, &pipeline->networks, &pipeline->model, &options, &group->jacobian));
+    options.held_bytes = held_bytes(group) + guidance_bytes(group);
+    eq_status status =
+        eq_networks_take_denoiser(pipeline->ctx, &pipeline->networks, &pipeline->model, &options, &group->denoiser);
+    if (status == EQ_BAD_USAGE && guidance_bytes(group) > 0)
+        return eq_fail(pipeline->ctx, status, "%s; of what is held, %.0f MB are the guiding classifier%s",
+                       eq_last_error(pipeline->ctx), ceil((double)guidance_bytes(group) / (1 << 20)),
+                       group->jacobian ? " and the network's Jacobian" : "");
+    EQ_TRY(status);
+    group->memory = eq_program_memory_use(eq_denoiser_program(group->denoiser));
+    group->carry_bytes = eq_denoiser_carry_bytes(group->denoiser);
+    return EQ_OK;
+}
+
 static eq_status open_group(eq_group *group, const eq_targets *targets)
 {
     eq_pipeline *pipeline = group->pipeline;
@@ -182,19 +220,7 @@ static eq_status open_group(eq_group *group, const eq_targets *targets)
                            s->plan.steps, &group->guidance));
     EQ_TRY(deal_cells(group, targets));
     EQ_TRY(open_condition(group, targets));
-    eq_denoiser_options options = {.count = row_count(group),
-                                   .condition = &group->condition,
-                                   .micro_batch = s->options->micro_batch,
-                                   .total_bytes = s->options->memory_bytes,
-                                   .held_bytes = held_bytes(group),
-                                   .height = unet->sample_size,
-                                   .width = unet->sample_size,
-                                   .dtype = s->options->bf16 ? EQ_BF16 : EQ_F32};
-    EQ_TRY(eq_networks_take_denoiser(pipeline->ctx, &pipeline->networks, &pipeline->model, &options, &group->denoiser));
-    if (s->options->jacobian)
-        EQ_TRY(eq_jacobian_new(pipeline->ctx, unet, pipeline->model.params, &options, &group->jacobian));
-    group->memory = eq_program_memory_use(eq_denoiser_program(group->denoiser));
-    group->carry_bytes = eq_denoiser_carry_bytes(group->denoiser);
+    EQ_TRY(open_networks(group));
     eq_sampling sampling = sampling_of(group);
     eq_group_state *state = &group->state;
     state->x_count =
@@ -386,4 +412,5 @@ void eq_group_account(const eq_group *group, eq_generation *out)
     out->carry_bytes = group->carry_bytes;
     out->decoder_bytes = group->decoder_bytes;
     out->held_bytes = held_bytes(group);
+    out->guidance_bytes = guidance_bytes(group);
 }

@@ -15,6 +15,8 @@ void eq_image_guide_free(eq_image_guide *guide);
 
 /* A view, as long-lived. */
 eq_guide eq_image_guide_view(eq_image_guide *guide);
+/* Activations, packed weights and what resampling takes. */
+size_t eq_image_guide_bytes(const eq_image_guide *guide);
 /* SHA-256 of its weights. */
 const char *eq_image_guide_hash(const eq_image_guide *guide);
 

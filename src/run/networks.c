@@ -40,6 +40,16 @@ static void free_denoisers_from(eq_networks *networks, int first)
     }
 }
 
+/* Once, before the first network. */
+static void measure_process(eq_networks *networks, eq_model *model)
+{
+    if (networks->process_bytes > 0)
+        return;
+    unload_all_weights(model);
+    eq_process_trim();
+    networks->process_bytes = eq_process_resident();
+}
+
 static eq_status compile(eq_context *ctx, eq_networks *networks, eq_model *model, const eq_denoiser_options *options,
                          eq_denoiser **out)
 {
@@ -62,11 +72,7 @@ eq_status eq_networks_take_denoiser(eq_context *ctx, eq_networks *networks, eq_m
                                     const eq_denoiser_options *options, eq_denoiser **out)
 {
     *out = NULL;
-    if (networks->process_bytes == 0) {
-        unload_all_weights(model);
-        eq_process_trim();
-        networks->process_bytes = eq_process_resident();
-    }
+    measure_process(networks, model);
     eq_denoiser_options all = *options;
     all.held_bytes += networks->process_bytes;
     for (int i = 0; i < EQ_NETWORKS_KEPT && networks->denoisers[i]; i++)
@@ -96,6 +102,19 @@ void eq_networks_give_denoiser(eq_networks *networks, eq_denoiser *denoiser, boo
         if (bytes > limit)
             free_denoisers_from(networks, i);
     }
+}
+
+eq_status eq_networks_new_jacobian(eq_context *ctx, eq_networks *networks, eq_model *model,
+                                   const eq_denoiser_options *options, eq_jacobian **out)
+{
+    eq_denoiser_options all = *options;
+    measure_process(networks, model);
+    if (options->total_bytes > 0)
+        eq_networks_clear(networks);
+    all.held_bytes += networks->process_bytes;
+    all.packed = unload_weights;
+    all.packed_user = model;
+    return eq_jacobian_new(ctx, &model->unet, model->params, &all, out);
 }
 
 /* --- the autoencoder --- */

@@ -3,6 +3,7 @@
 #define EQ_RUN_NETWORKS_H
 
 #include "diffusion/denoiser.h"
+#include "diffusion/jacobian.h"
 #include "diffusion/latent.h"
 #include "diffusion/model.h"
 
@@ -23,6 +24,11 @@ eq_status eq_networks_take_denoiser(eq_context *ctx, eq_networks *networks, eq_m
 /* Keeps it, beside others of other sizes while all take less than a quarter of the machine's memory; `alone`: beside
  * none. NULL is allowed. */
 void eq_networks_give_denoiser(eq_networks *networks, eq_denoiser *denoiser, bool alone);
+
+/* A Jacobian of the model for these rows, which the caller frees. Of options->total_bytes the process's memory is taken
+ * as above, and kept denoisers make room. */
+eq_status eq_networks_new_jacobian(eq_context *ctx, eq_networks *networks, eq_model *model,
+                                   const eq_denoiser_options *options, eq_jacobian **out);
 
 eq_status eq_networks_take_codec(eq_context *ctx, eq_networks *networks, eq_model *model,
                                  const eq_latent_options *options, eq_latent_codec **out);

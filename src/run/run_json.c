@@ -213,10 +213,10 @@ static json_t *strengths_json(const eq_run_record *r)
 
 static json_t *planned_json(const eq_generation *g)
 {
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "process", (json_int_t)g->process_bytes, "arena",
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "process", (json_int_t)g->process_bytes, "arena",
                      (json_int_t)g->arena_bytes, "packed_weights", (json_int_t)g->weight_bytes, "carries",
                      (json_int_t)g->carry_bytes, "images", (json_int_t)g->held_bytes, "decoder",
-                     (json_int_t)g->decoder_bytes);
+                     (json_int_t)g->decoder_bytes, "guidance", (json_int_t)g->guidance_bytes);
 }
 
 eq_status eq_run_json(eq_context *ctx, const eq_run_record *r, json_t **out)

@@ -9,11 +9,10 @@
 #include "guidance/adp_file.h"
 #include "io/json.h"
 #include "io/manifest.h"
-#include "models/classifier_file.h"
 #include "run/session.h"
 #include "temporary.h"
 #include "unit/same_files.h"
-#include "unit/tiny.h"
+#include "unit/tiny_classifier.h"
 
 enum { FIRST = 40, COUNT = 10, STEPS = 5 };
 
@@ -26,22 +25,7 @@ static eq_classifier *verifier;
 /* A classifier with random weights; NULL unless it sees at least 3 of each gender in the images. */
 static inline eq_classifier *make_classifier(const char *path, uint64_t seed, const eq_generation *images)
 {
-    const eq_classifier_config config = {.trunk = eq_trunk_find("resnet"),
-                                         .size = TINY_SIDE,
-                                         .stages = 2,
-                                         .channels = {4, 8},
-                                         .blocks = 1,
-                                         .attribute_count = 1,
-                                         .attributes = {tiny_gender()}};
-    const eq_classifier_score scores[1] = {{.accuracy = NAN}};
-    eq_params *params = eq_params_new(ctx);
-    assert_ok(eq_classifier_declare(params, &config));
-    assert_ok(eq_params_allocate(params));
-    eq_params_initialise(params, seed);
-    for (int64_t i = 0; i < params->total; i++)
-        params->storage[i] *= 3;
-    assert_ok(eq_classifier_file_save(ctx, path, &config, scores, params, EQ_F32));
-    eq_params_free(params);
+    tiny_classifier(ctx, path, 1, seed);
     eq_classifier *classifier;
     assert_ok(eq_classifier_open(ctx, path, &classifier));
     float p[2 * COUNT], *rows[] = {p};

@@ -582,7 +582,8 @@ static void print_memory(const eq_generation *g)
         size_t bytes;
     } parts[] = {{"process", g->process_bytes},       {"activations", g->arena_bytes},
                  {"packed weights", g->weight_bytes}, {"encoder's results", g->carry_bytes},
-                 {"images", g->held_bytes},           {"decoder", g->decoder_bytes}};
+                 {"images", g->held_bytes},           {"decoder", g->decoder_bytes},
+                 {"guidance", g->guidance_bytes}};
     size_t planned = 0, count = sizeof parts / sizeof parts[0];
     for (size_t i = 0; i < count; i++)
         planned += parts[i].bytes;
