@@ -19,48 +19,37 @@ struct eq_jacobian {
     double passes;
 };
 
-/* The gradient at x of sum(prediction * dprediction), dprediction held fixed. */
-static eq_status describe(eq_jacobian *j, eq_graph *g, const eq_unet_config *config, eq_params *params,
-                          const eq_denoiser_options *options)
+/* The gradient at x of sum(prediction * dprediction), dprediction held fixed. NULL when memory is out. */
+static eq_graph *make_graph(eq_jacobian *j, const eq_unet_config *config, eq_params *params,
+                            const eq_denoiser_options *options)
 {
     int64_t n = j->micro_batch, channels = config->in_channels;
-    EQ_TRY(eq_unet_build(&(eq_builder){g, params}, config, n, options->height, options->width, &j->unet));
+    eq_graph *g = eq_graph_new(j->ctx, options->dtype);
+    if (!g)
+        return NULL;
+    params->trainable = false;
+    eq_unet_build(&(eq_builder){g, params}, config, n, options->height, options->width, &j->unet);
     eq_value output = j->unet.prediction;
     if (config->out_channels > channels)
         output = eq_slice(g, output, 3, 0, channels);
     j->dprediction =
         eq_graph_input(g, "dprediction", EQ_F32, eq_shape_of(n, options->height, options->width, channels));
     eq_value sum = eq_sum_to(g, eq_multiply(g, output, j->dprediction), eq_shape_of(1, 1, 1, 1));
-    EQ_TRY(eq_graph_backward(g, eq_reshape(g, sum, eq_shape_of(1)), 1, &j->unet.sample, &j->dx));
+    eq_graph_backward(g, eq_reshape(g, sum, eq_shape_of(1)), 1, &j->unet.sample, &j->dx);
     j->dx = eq_cast(g, j->dx, EQ_F32);
     eq_graph_output(g, j->dx, "dx");
-    return eq_graph_status(g);
-}
-
-static eq_status make_graph(eq_jacobian *j, const eq_unet_config *config, eq_params *params,
-                            const eq_denoiser_options *options, eq_graph **out)
-{
-    eq_graph *graph = eq_graph_new(j->ctx, options->dtype);
-    if (!graph)
-        return eq_fail_memory(j->ctx, "a graph");
-    params->trainable = false;
-    eq_status status = describe(j, graph, config, params, options);
-    if (status != EQ_OK) {
-        eq_graph_free(graph);
-        return status;
-    }
-    *out = graph;
-    return EQ_OK;
+    return g;
 }
 
 /* What it will take at least, before anything of it is taken: kernels may want more for scratch. */
 static eq_status foresee_bytes(eq_jacobian *j, const eq_unet_config *config, eq_params *params,
                                const eq_denoiser_options *options, size_t *bytes)
 {
-    eq_graph *graph = NULL;
+    eq_graph *graph = make_graph(j, config, params, options);
     eq_memory_plan plan = {0};
-    EQ_TRY(make_graph(j, config, params, options, &graph));
-    eq_status status = eq_memory_plan_make(graph, &plan);
+    eq_status status = graph ? eq_graph_status(graph) : eq_fail_memory(j->ctx, "a graph");
+    if (status == EQ_OK)
+        status = eq_memory_plan_make(graph, &plan);
     *bytes = plan.arena_bytes + plan.carry_bytes + (size_t)params->total * eq_dtype_size(options->dtype);
     eq_memory_plan_free(&plan);
     eq_graph_free(graph);
@@ -70,8 +59,9 @@ static eq_status foresee_bytes(eq_jacobian *j, const eq_unet_config *config, eq_
 static eq_status compile(eq_jacobian *j, const eq_unet_config *config, eq_params *params,
                          const eq_denoiser_options *options)
 {
-    eq_graph *graph = NULL;
-    EQ_TRY(make_graph(j, config, params, options, &graph));
+    eq_graph *graph = make_graph(j, config, params, options);
+    if (!graph)
+        return eq_fail_memory(j->ctx, "a graph");
     return eq_program_compile(graph,
                               &(eq_program_options){.frozen_params = true,
                                                     .backend = options->backend,

@@ -127,10 +127,10 @@ static void unprepare(eq_image_guide *g, float *dimages, float *dx0)
 /* --- the network --- */
 
 /* The gradient of sum(logits * dlogits), dlogits held fixed. */
-static eq_status describe(eq_image_guide *g, eq_graph *graph)
+static void describe(eq_image_guide *g, eq_graph *graph)
 {
     eq_value sum = EQ_NONE;
-    EQ_TRY(g->source.kind->build(&g->source, graph, g->batch, &g->values));
+    g->source.kind->build(&g->source, graph, g->batch, &g->values);
     eq_graph_next_stage(graph);
     for (int a = 0; a < g->source.attribute_count; a++) {
         g->dlogits[a] = eq_graph_input(graph, eq_prefix_format("dlogits.%d", a).text, EQ_F32,
@@ -139,10 +139,9 @@ static eq_status describe(eq_image_guide *g, eq_graph *graph)
         eq_value one = eq_sum_to(graph, product, eq_shape_of(1, 1));
         sum = a ? eq_add(graph, sum, one) : one;
     }
-    EQ_TRY(eq_graph_backward(graph, eq_reshape(graph, sum, eq_shape_of(1)), 1, &g->values.images, &g->dimages));
+    eq_graph_backward(graph, eq_reshape(graph, sum, eq_shape_of(1)), 1, &g->values.images, &g->dimages);
     g->dimages = eq_cast(graph, g->dimages, EQ_F32);
     eq_graph_output(graph, g->dimages, "dimages");
-    return eq_graph_status(graph);
 }
 
 static eq_status compile(eq_image_guide *g)
@@ -150,11 +149,7 @@ static eq_status compile(eq_image_guide *g)
     eq_graph *graph = eq_graph_new(g->ctx, EQ_F32);
     if (!graph)
         return eq_fail_memory(g->ctx, "a graph");
-    eq_status status = describe(g, graph);
-    if (status != EQ_OK) {
-        eq_graph_free(graph);
-        return status;
-    }
+    describe(g, graph);
     return eq_program_compile(graph, &(eq_program_options){.frozen_params = true}, &g->program);
 }
 

@@ -38,26 +38,24 @@ static eq_value predicted_x0(finder *f, eq_graph *g, int64_t n)
     return eq_add(g, eq_multiply(g, f->unet.sample, f->x0_x), eq_multiply(g, output, f->x0_m));
 }
 
-static eq_status describe(finder *f, eq_graph *g)
+static void describe(finder *f, eq_graph *g)
 {
     const eq_decoder_directions *job = f->job;
     const eq_unet_config *config = &job->model->unet;
     const eq_classifier_config *classes = &job->classifier->config;
     int64_t n = job->batch;
     eq_classifier_values classified;
-    EQ_TRY(eq_unet_build(&(eq_builder){g, job->model->params}, config, n, config->sample_size, config->sample_size,
-                         &f->unet));
-    EQ_TRY(eq_classifier_apply(&(eq_builder){g, job->classifier->params}, classes, predicted_x0(f, g, n), &classified));
+    eq_unet_build(&(eq_builder){g, job->model->params}, config, n, config->sample_size, config->sample_size, &f->unet);
+    eq_classifier_apply(&(eq_builder){g, job->classifier->params}, classes, predicted_x0(f, g, n), &classified);
     eq_value loss = EQ_NONE;
     for (int a = 0; a < classes->attribute_count; a++) {
         f->labels[a] = eq_graph_input(g, eq_prefix_format("labels.%d", a).text, EQ_I32, eq_shape_of(n));
         eq_value one = eq_cross_entropy(g, classified.logits[a], f->labels[a]);
         loss = a ? eq_add(g, loss, one) : one;
     }
-    EQ_TRY(eq_graph_backward(g, loss, 1, &f->unet.h, &f->gradient));
+    eq_graph_backward(g, loss, 1, &f->unet.h, &f->gradient);
     f->gradient = eq_cast(g, f->gradient, EQ_F32);
     eq_graph_output(g, f->gradient, "gradient");
-    return eq_graph_status(g);
 }
 
 static eq_status compile(finder *f)
@@ -65,11 +63,7 @@ static eq_status compile(finder *f)
     eq_graph *graph = eq_graph_new(f->ctx, f->job->dtype);
     if (!graph)
         return eq_fail_memory(f->ctx, "a graph");
-    eq_status status = describe(f, graph);
-    if (status != EQ_OK) {
-        eq_graph_free(graph);
-        return status;
-    }
+    describe(f, graph);
     return eq_program_compile(graph, &(eq_program_options){.frozen_params = true}, &f->program);
 }
 

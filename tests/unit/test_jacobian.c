@@ -224,6 +224,20 @@ static void loop_uses_the_jacobian(void **state)
     close_network(&n);
 }
 
+/* A fault in the network's description comes out, whether memory is foreseen before or not. */
+static void odd_sizes_are_refused(void **state)
+{
+    network n = open_network(EQ_PREDICT_EPSILON, 0, 0);
+    for (int bounded = 0; bounded < 2; bounded++) {
+        eq_denoiser_options options = {
+            .count = 4, .height = TINY_SIDE + 1, .width = TINY_SIDE, .total_bytes = bounded ? 1 << 30 : 0};
+        eq_jacobian *j;
+        assert_fails(eq_jacobian_new(ctx, &n.config, n.params, &options, &j), EQ_FAILED, "concat");
+        assert_null(j);
+    }
+    close_network(&n);
+}
+
 static void prompts_are_refused(void **state)
 {
     eq_unet_config config = tiny_unet();
@@ -274,9 +288,13 @@ static void memory_bounds_the_images_at_a_time(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(images_move_against_the_gradient),    cmocka_unit_test(clamped_pixels_stay),
-        cmocka_unit_test(jacobian_against_finite_differences), cmocka_unit_test(loop_uses_the_jacobian),
-        cmocka_unit_test(memory_bounds_the_images_at_a_time),  cmocka_unit_test(prompts_are_refused),
+        cmocka_unit_test(images_move_against_the_gradient),
+        cmocka_unit_test(clamped_pixels_stay),
+        cmocka_unit_test(jacobian_against_finite_differences),
+        cmocka_unit_test(loop_uses_the_jacobian),
+        cmocka_unit_test(memory_bounds_the_images_at_a_time),
+        cmocka_unit_test(prompts_are_refused),
+        cmocka_unit_test(odd_sizes_are_refused),
     };
     ctx = eq_context_new();
     omp_set_num_threads(1);
