@@ -203,8 +203,11 @@ static eq_status bench_training(eq_context *ctx, const settings *s, measurement 
 {
     size_t bytes = (size_t)s->batch * (size_t)s->unet.sample_size * (size_t)s->unet.sample_size * 3;
     eq_dataset data = {.count = s->batch, .size = s->unet.sample_size, .pixels = malloc(bytes)};
-    eq_diffusion_training training = {
-        .unet = s->unet, .optimiser = eq_optimiser_defaults(), .batch = s->batch, .dtype = s->dtype};
+    eq_diffusion_training training = {.unet = s->unet,
+                                      .timestep_power = 1,
+                                      .optimiser = eq_optimiser_defaults(),
+                                      .batch = s->batch,
+                                      .dtype = s->dtype};
     eq_schedule_config config = eq_schedule_config_default();
     eq_schedule schedule = {0};
     eq_diffusion_trainer trainer = {0};
@@ -213,7 +216,7 @@ static eq_status bench_training(eq_context *ctx, const settings *s, measurement 
     for (size_t i = 0; status == EQ_OK && i < bytes; i++)
         data.pixels[i] = (uint8_t)(i * 2654435761u >> 24);
     if (status == EQ_OK)
-        status = eq_diffusion_trainer_open(ctx, &training, &schedule, &data, &trainer);
+        status = eq_diffusion_trainer_open(ctx, &training, &schedule, (eq_diffusion_data){.images = &data}, &trainer);
     if (status == EQ_OK) {
         /* Parameters, gradients, two moments, average. */
         m->weight_bytes = 5 * (double)trainer.params->total * sizeof(float);

@@ -92,6 +92,14 @@ int eq_adp_head(const eq_adp *adp, double timestep)
     return best;
 }
 
+double eq_adp_sight(const eq_adp *adp, int head)
+{
+    double chance = 1.0 / adp->attribute.classes;
+    if (!adp->accuracy || isnan(adp->accuracy[head]))
+        return 1;
+    return fmax(0, (adp->accuracy[head] - chance) / (1 - chance));
+}
+
 size_t eq_adp_work(const eq_adp *adp, int64_t n)
 {
     return 2 * (size_t)n * (size_t)outputs_of(adp);

@@ -53,6 +53,10 @@ int eq_adp_head(const eq_adp *adp, double timestep);
 /* Numbers that eq_adp_predict wants in `work`, for n images. */
 size_t eq_adp_work(const eq_adp *adp, int64_t n);
 
+/* How far above chance a head's answers are, in [0, 1]: 0 for a guess, 1 where they are always right or where its
+ * accuracy is not known. */
+double eq_adp_sight(const eq_adp *adp, int head);
+
 /* h: [n, h_count]. p: [n, classes] out. temperature 0: the ADP's own. work is kept for eq_adp_backward. */
 void eq_adp_predict(const eq_adp *adp, int head, double temperature, const float *h, int64_t n, float *p, float *work);
 

@@ -6,6 +6,7 @@
 
 #include "guidance/assignment.h"
 #include "guidance/guidance.h"
+#include "guidance/target.h"
 
 /* An image this sure of its cell is left alone. At 0.9, images stayed at the border between two classes. */
 static const double settled = 0.97;
@@ -13,12 +14,32 @@ static const double settled = 0.97;
  */
 static const double keep_bonus = 0.5;
 
-static eq_status assign_cells(eq_guidance *run, int target)
+/* How many images are drawn to each cell at this step: the quota, and reserves for those that are to be expected not to
+ * arrive. Some images will not turn, and which ones shows on the way; so a cell that the batch falls short of takes as
+ * many again as it lacks. Reserves dwindle, and the last guided step knows the exact quota only. */
+static void wanted_images(const eq_guidance *run, int target, int step, int *wanted)
+{
+    const eq_target *t = &run->targets->items[target];
+    int last = run->options.last_step;
+    double left = last > 0 ? (double)(last - step) / last : 0, share[EQ_TARGET_CELLS], sum = 0;
+    for (int c = 0; c < t->cells; c++) {
+        double mean = 0;
+        for (int64_t i = 0; i < run->n; i++)
+            mean += eq_guidance_cell_probability(run, target, i, c) / (double)run->n;
+        share[c] = fmax(0, t->p[c] + left * (t->p[c] - mean));
+        sum += share[c];
+    }
+    for (int c = 0; c < t->cells; c++)
+        share[c] /= sum;
+    eq_quota(share, t->cells, (int)run->n, wanted);
+}
+
+static eq_status assign_cells(eq_guidance *run, int target, int step)
 {
     const eq_target *t = &run->targets->items[target];
     int *cell = run->cell + target * run->n;
     int quota[EQ_TARGET_CELLS];
-    eq_target_quota(t, (int)run->n, quota);
+    wanted_images(run, target, step, quota);
     for (int64_t i = 0; i < run->n; i++)
         for (int c = 0; c < t->cells; c++) {
             double p = eq_guidance_cell_probability(run, target, i, c);
@@ -33,7 +54,7 @@ static eq_status assign_step(eq_guidance *run, int step)
     if (step < run->options.assign_step)
         return EQ_OK;
     for (int t = 0; t < run->targets->count; t++) {
-        EQ_TRY(assign_cells(run, t));
+        EQ_TRY(assign_cells(run, t, step));
         for (int64_t i = 0; i < run->n; i++) {
             int cell = run->cell[t * run->n + i];
             if (eq_guidance_cell_probability(run, t, i, cell) < settled)

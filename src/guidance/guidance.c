@@ -39,6 +39,10 @@ const eq_method eq_method_rejection = {
  * from doubt to about 99.97%, as far as the means of two classes that such a head tells apart usually lie. */
 static const double sure_logits = 8;
 
+/* Farther than this, in distances between classes, h is no h of any image, and the decoder makes little of it: images
+ * pushed harder turn less often. */
+static const double farthest = 4.5;
+
 static eq_status check_classes(eq_context *ctx, const eq_attribute *ours, const eq_attribute *wanted, const char *who)
 {
     if (ours->classes != wanted->classes)
@@ -242,6 +246,34 @@ double eq_guidance_strength(const eq_guidance *run, int view)
     return (calibrated > 0 ? calibrated : 1.0) * (o->strength > 0 ? o->strength : o->method->default_strength);
 }
 
+/* No image's h moves by more than `farthest` class distances in a step of `step`: rows of dlogits [n, classes] that
+ * would have it do so are shortened. */
+static void limit_moves(float *dlogits, int64_t n, int classes, double step)
+{
+    for (int64_t i = 0; i < n; i++) {
+        float *row = dlogits + i * classes;
+        double largest = 0;
+        for (int k = 0; k < classes; k++)
+            largest = fmax(largest, fabs(row[k]));
+        double factor = farthest / (step * largest);
+        for (int k = 0; factor < 1 && k < classes; k++)
+            row[k] *= (float)factor;
+    }
+}
+
+/* Along the classes' directions. Edits that ask for directions are as long as they are asked to be, at every timestep.
+ */
+static void shift_h(eq_guidance *run, int adp, int head, double step, float *h)
+{
+    const eq_adp *heads = run->adps[adp];
+    if (!run->options.method->needs_directions) {
+        limit_moves(run->dlogits[adp], run->n, heads->attribute.classes, step);
+        /* What a head hardly sees it does not move: nothing would tell when to stop. */
+        step *= eq_adp_sight(heads, head);
+    }
+    eq_adp_shift(heads, head, step, run->dlogits[adp], run->n, h);
+}
+
 /* Lowers the loss whose gradient is in dlogits, by the rule of the run. h: [n, h_count] */
 static void move_h(eq_guidance *run, int adp, int head, double beta, float *h)
 {
@@ -255,7 +287,7 @@ static void move_h(eq_guidance *run, int adp, int head, double beta, float *h)
     case EQ_STRENGTH_SD: step = strength * 500.0 * 600.0; break;
     case EQ_STRENGTH_NORMALISED:
         if (heads->direction) {
-            eq_adp_shift(heads, head, strength * images, dlogits, run->n, h);
+            shift_h(run, adp, head, strength * images, h);
             return;
         }
         double gain = eq_adp_gain(heads, head, o->temperature);

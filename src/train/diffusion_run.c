@@ -45,14 +45,14 @@ static void describe_settings(run_state *s)
     int length = snprintf(
         s->settings, sizeof s->settings,
         "images %lld, size %d, channels %s, layers %d, groups %d, head-dim %d, batch %d, steps %lld, learning-rate %g, warmup %lld, ema %g, "
-        "clip %g, weight-decay %g, weighting %s, flip %d, skip-dropout %g, seed %llu, dtype %s, T %d, betas %d %g..%g, prediction %d, %s start",
+        "clip %g, weight-decay %g, weighting %s, flip %d, skip-dropout %g, timestep-power %g, seed %llu, dtype %s, T %d, betas %d %g..%g, prediction %d, %s start",
         (long long)(s->run->captions ? s->text.set.count : s->data.count), u->sample_size, channels,
         u->layers_per_block, u->norm_num_groups, eq_unet_head_dim(u), t->batch, (long long)t->optimiser.total_steps,
         t->optimiser.learning_rate, (long long)t->optimiser.warmup_steps, t->optimiser.ema_decay,
         t->optimiser.clip_norm, t->optimiser.weight_decay, eq_loss_weighting_name(t->weighting), t->flip,
-        t->skip_dropout, (unsigned long long)t->seed, eq_dtype_name(t->dtype), s->run->schedule.num_train_timesteps,
-        s->run->schedule.beta_kind, s->run->schedule.beta_start, s->run->schedule.beta_end, s->run->schedule.prediction,
-        t->initial ? "given" : "fresh");
+        t->skip_dropout, t->timestep_power, (unsigned long long)t->seed, eq_dtype_name(t->dtype),
+        s->run->schedule.num_train_timesteps, s->run->schedule.beta_kind, s->run->schedule.beta_start,
+        s->run->schedule.beta_end, s->run->schedule.prediction, t->initial ? "given" : "fresh");
     if (s->run->captions)
         describe_text(s, (size_t)length);
 }

@@ -1,5 +1,6 @@
 #include "train/diffusion_trainer.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -71,6 +72,9 @@ static eq_status check(eq_context *ctx, const eq_diffusion_training *options, co
     if (!(options->skip_dropout >= 0 && options->skip_dropout < 1))
         return eq_fail(ctx, EQ_BAD_USAGE, "--skip-dropout must be at least 0 and below 1, not %g",
                        options->skip_dropout);
+    if (!(options->timestep_power >= 1 && options->timestep_power <= EQ_TIMESTEP_POWER_MAX))
+        return eq_fail(ctx, EQ_BAD_USAGE, "--timestep-power must be 1 to %d, not %g", EQ_TIMESTEP_POWER_MAX,
+                       options->timestep_power);
     EQ_TRY(eq_unet_check(ctx, &options->unet, "the network's configuration"));
     return check_parts(ctx, options, data);
 }
@@ -136,6 +140,15 @@ eq_params eq_diffusion_trainer_text(const eq_diffusion_trainer *trainer)
     return view(trainer, trainer->unet_params, trainer->params->count - trainer->unet_params);
 }
 
+int eq_diffusion_training_timestep(const eq_diffusion_training *o, int64_t visit, int timesteps)
+{
+    eq_rng rng = eq_rng_make(o->seed, (uint64_t)visit, VISIT_TIMESTEP);
+    if (o->timestep_power == 1)
+        return (int)eq_rng_below(&rng, (uint32_t)timesteps);
+    int t = (int)(timesteps * pow(eq_rng_uniform(&rng), 1 / o->timestep_power));
+    return t < timesteps ? t : timesteps - 1;
+}
+
 /* Sets row i of the switches for an image at alpha = alphas_cumprod[t]. */
 static void switch_skips(eq_diffusion_trainer *trainer, int i, int64_t visit, double alpha)
 {
@@ -180,9 +193,8 @@ static void fill_row(void *user, int i, int64_t visit, int64_t index)
     float *x = (float *)eq_program_data(program, trainer->unet.sample) + (size_t)i * count;
     float *target = (float *)eq_program_data(program, trainer->target) + (size_t)i * count;
 
-    eq_rng times = eq_rng_make(o->seed, (uint64_t)visit, VISIT_TIMESTEP);
     eq_rng noise = eq_rng_make(o->seed, (uint64_t)visit, VISIT_NOISE);
-    uint32_t t = eq_rng_below(&times, (uint32_t)schedule->config.num_train_timesteps);
+    int t = eq_diffusion_training_timestep(o, visit, schedule->config.num_train_timesteps);
     double alpha = schedule->alphas_cumprod[t];
     load(trainer, i, visit, index, x);
     eq_rng_normals(&noise, target, count);

@@ -10,6 +10,8 @@
 #include "train/latent_set.h"
 #include "train/trainer.h"
 
+enum { EQ_TIMESTEP_POWER_MAX = 8 };
+
 typedef struct eq_diffusion_training {
     eq_unet_config unet;      /* sample_size: the images' */
     eq_clip_text_config text; /* of models of text, whose unet.cross_attention_dim is its hidden_size */
@@ -22,6 +24,9 @@ typedef struct eq_diffusion_training {
      * the coarsest resolutions, never the finest. What the network can then still know of the image has to pass
      * through h, which is what guidance turns. 0: never. */
     double skip_dropout;
+    /* Timesteps are drawn with a density that grows as t^(power - 1): 1 draws all alike, larger numbers draw more of
+     * the noisy ones, where the composition and with it the frequencies of attributes are decided. At least 1. */
+    double timestep_power;
     uint64_t seed;
     const eq_params *initial; /* of the same network, to start from; NULL: fresh ones from the seed. Not owned */
     eq_dtype dtype;           /* of activations; parameters and their updates are float32 */
@@ -51,6 +56,9 @@ typedef struct eq_diffusion_trainer {
 eq_status eq_diffusion_trainer_open(eq_context *ctx, const eq_diffusion_training *options, const eq_schedule *schedule,
                                     eq_diffusion_data data, eq_diffusion_trainer *out);
 void eq_diffusion_trainer_close(eq_diffusion_trainer *trainer);
+
+/* The timestep that visit number `visit` trains at, of 0..timesteps - 1. */
+int eq_diffusion_training_timestep(const eq_diffusion_training *training, int64_t visit, int timesteps);
 
 /* One update on the next batch. Everything random in it depends on (seed, step) only. */
 eq_status eq_diffusion_trainer_step(eq_diffusion_trainer *trainer, double *loss, double *gradient_norm);

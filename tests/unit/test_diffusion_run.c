@@ -134,6 +134,7 @@ static eq_diffusion_training training(int64_t steps)
                                .batch = 4,
                                .flip = true,
                                .skip_dropout = 0.3,
+                               .timestep_power = 1,
                                .seed = 5,
                                .dtype = EQ_F32};
     t.optimiser = eq_optimiser_defaults();
@@ -205,6 +206,23 @@ static void the_first_loss_is_known(void **state)
     eq_schedule_free(&schedule);
 }
 
+/* At power 3, half of the timesteps get an eighth of the visits. */
+static void noisy_timesteps_come_up_more_often(void **state)
+{
+    enum { VISITS = 20000, T = 1000 };
+    const double powers[] = {1, 3}, shares[] = {1.0 / 2, 1.0 / 8};
+    for (int p = 0; p < 2; p++) {
+        eq_diffusion_training options = {.timestep_power = powers[p], .seed = 5};
+        int early = 0;
+        for (int i = 0; i < VISITS; i++) {
+            int t = eq_diffusion_training_timestep(&options, i, T);
+            assert_in_range(t, 0, T - 1);
+            early += t < T / 2;
+        }
+        assert_near((double)early / VISITS, shares[p], 0.012); /* three standard deviations: 0.011 and 0.007 */
+    }
+}
+
 static void trainer_refusals(void **state)
 {
     eq_dataset data;
@@ -227,6 +245,11 @@ static void trainer_refusals(void **state)
     t.unet.norm_num_groups = 5;
     assert_fails(eq_diffusion_trainer_open(ctx, &t, &schedule, (eq_diffusion_data){.images = &data}, &trainer),
                  EQ_BAD_INPUT, "norm_num_groups");
+    eq_diffusion_trainer_close(&trainer);
+    t = training(1);
+    t.timestep_power = 0.5;
+    assert_fails(eq_diffusion_trainer_open(ctx, &t, &schedule, (eq_diffusion_data){.images = &data}, &trainer),
+                 EQ_BAD_USAGE, "--timestep-power must be 1 to 8, not 0.5");
     eq_diffusion_trainer_close(&trainer);
     eq_dataset_close(&data);
     eq_schedule_free(&schedule);
@@ -370,6 +393,7 @@ int main(void)
         cmocka_unit_test(order_of_visits),
         cmocka_unit_test(the_loss_falls),
         cmocka_unit_test(the_first_loss_is_known),
+        cmocka_unit_test(noisy_timesteps_come_up_more_often),
         cmocka_unit_test(trainer_refusals),
         cmocka_unit_test(resumed_runs_end_the_same),
         cmocka_unit_test(other_settings_are_refused),

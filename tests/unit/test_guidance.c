@@ -244,7 +244,7 @@ static void assign_fills_the_quota(void **state)
     eq_targets targets = parse("gender*age=female/young:0.1,female/middle:0.1,female/old:0.3,male/young:0.2,"
                                "male/middle:0.2,male/old:0.1 glasses=no:0.25,yes:0.75");
     eq_guidance_options options = {
-        .method = &eq_method_assign, .loss = eq_loss_find("chi2"), .last_step = 9, .assign_step = 2};
+        .method = &eq_method_assign, .loss = eq_loss_find("chi2"), .last_step = 2, .assign_step = 2};
     eq_guidance *run = start(&options, &targets, 23);
     float *h = tiny_normals(6, 23 * H), *before = tiny_normals(6, 23 * H);
     assert_ok(eq_guidance_apply(run, 1, 0, 0.01, h));
@@ -274,12 +274,71 @@ static void set_log_odds(float *h, double odds)
         h[j] = (float)((odds - offset) / square * ((double)gender.weight[j] - gender.weight[H + j]));
 }
 
+/* Eight women and two men: men are short by three of ten, so that at first eight images are drawn to be men, six when a
+ * quarter of the run is left, and five in the end. */
+static void assign_keeps_reserves(void **state)
+{
+    enum { N = 10, LAST = 8 };
+    static const struct {
+        int step, men;
+    } cases[] = {{0, 8}, {6, 6}, {LAST, 5}}; /* 0.5 + left * (0.5 - 0.2) of ten, by the largest remainder */
+    eq_targets targets = parse("gender=female:0.5,male:0.5");
+    eq_guidance_options options = {
+        .method = &eq_method_assign, .loss = eq_loss_find("chi2"), .temperature = 1, .last_step = LAST};
+    for (int c = 0; c < 3; c++) {
+        eq_guidance *run = start(&options, &targets, N);
+        float h[N * H];
+        int men = 0;
+        for (int i = 0; i < N; i++)
+            set_log_odds(h + i * H, i < 8 ? 20 : -20);
+        assert_ok(eq_guidance_apply(run, cases[c].step, 0, 0.01, h));
+        for (int i = 0; i < N; i++)
+            men += run->cell[i] == 1;
+        assert_int_equal(men, cases[c].men);
+        eq_guidance_free(run);
+    }
+    eq_targets_free(&targets);
+}
+
+/* Along directions, an image moves by at most 4.5 distances between the classes, however strong the guidance, and by as
+ * much less as its head knows less: a head that is right three times of four is halfway between guessing and knowing.
+ */
+static void moves_have_a_limit(void **state)
+{
+    enum { HEADS = 3, WOMAN = 20 };
+    float direction[HEADS * 2 * H], accuracy[HEADS] = {0.75f, 1, 1};
+    double distance = 0;
+    for (int j = 0; j < HEADS * 2 * H; j++)
+        direction[j] = (j / H % 2 ? -0.5f : 0.5f) * (float)(1 + j % H);
+    for (int j = 0; j < H; j++)
+        distance += pow(1 + j, 2);
+    eq_targets targets = parse("gender=female:0,male:1");
+    eq_guidance_options options = {
+        .method = &eq_method_assign, .loss = eq_loss_find("chi2"), .temperature = 1, .strength = 1000};
+    gender.direction = direction;
+    gender.accuracy = accuracy;
+    for (int head = 0; head < 2; head++) {
+        eq_guidance *run = start(&options, &targets, 1);
+        float h[H], before[H];
+        double moved = 0;
+        set_log_odds(h, WOMAN);
+        memcpy(before, h, sizeof h);
+        assert_ok(eq_guidance_apply(run, 0, (double)gender.timesteps[head], 0.01, h));
+        for (int j = 0; j < H; j++)
+            moved += pow((double)h[j] - before[j], 2);
+        assert_near(sqrt(moved), (head == 0 ? 0.5 : 1) * 4.5 * sqrt(distance), 1e-4 * sqrt(distance));
+        eq_guidance_free(run);
+    }
+    gender.direction = gender.accuracy = NULL;
+    eq_targets_free(&targets);
+}
+
 static void assign_leaves_settled_images(void **state)
 {
     static const double odds[4] = {5, 4, 0.5, 0.2}; /* two sure women, and two whom little keeps from being men */
     eq_targets targets = parse("gender=female:0.5,male:0.5");
     eq_guidance_options options = {
-        .method = &eq_method_assign, .loss = eq_loss_find("chi2"), .temperature = 1, .last_step = 9, .strength = 0.1};
+        .method = &eq_method_assign, .loss = eq_loss_find("chi2"), .temperature = 1, .strength = 0.1};
     eq_guidance *run = start(&options, &targets, 4);
     float h[4 * H], before[4 * H];
     for (int i = 0; i < 4; i++)
@@ -515,6 +574,8 @@ int main(void)
         cmocka_unit_test(sample_deals_the_quota),
         cmocka_unit_test(sample_pulls_to_the_class),
         cmocka_unit_test(assign_fills_the_quota),
+        cmocka_unit_test(assign_keeps_reserves),
+        cmocka_unit_test(moves_have_a_limit),
         cmocka_unit_test(assign_leaves_settled_images),
         cmocka_unit_test(assign_is_stable),
         cmocka_unit_test(published_step_sizes),

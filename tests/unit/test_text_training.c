@@ -119,6 +119,7 @@ static eq_diffusion_run make_run(const char *out, int64_t steps)
                                                     .hidden_act = EQ_ACT_QUICK_GELU,
                                                     .layer_norm_eps = 1e-5f},
                                            .caption_dropout = 0.2,
+                                           .timestep_power = 1,
                                            .batch = 4,
                                            .flip = true,
                                            .seed = 5,

@@ -82,6 +82,14 @@ static const eq_option options[] = {
      .range = {10, 1000000},
      .member = offsetof(settings, count),
      .help = "images to sample, evenly over the class prompts, or to use of --images"},
+    {.name = "own-samples",
+     .kind = EQ_INTEGER,
+     .value = "N",
+     .standard = "0",
+     .range = {0, 1000000},
+     .member = offsetof(settings, own_samples),
+     .help = "then draw N samples of the model and fit the heads to what --classifier finds became of them: heads of "
+             "given images do not know how rarely the model draws a class. 300 are good"},
     {.name = "confidence",
      .kind = EQ_REAL,
      .value = "F",
@@ -296,6 +304,8 @@ static eq_status train_all(eq_adp_run *r)
         }
     if (status == EQ_OK)
         status = eq_adp_directions(r, adps, count);
+    if (status == EQ_OK)
+        status = eq_adp_outcomes(r, adps, count);
     for (int i = 0; i < count; i++) {
         if (status == EQ_OK)
             status = write_heads(r, &adps[i]);
@@ -362,6 +372,8 @@ static eq_status check_settings(const eq_adp_run *r)
     if ((s->classifier != NULL) + (s->labels != NULL) + prompts != 1)
         return eq_fail(ctx, EQ_BAD_USAGE, "give --classifier or %s, and not both",
                        samples ? "--class-prompt" : "--labels");
+    if (s->own_samples > 0 && !s->classifier)
+        return eq_fail(ctx, EQ_BAD_USAGE, "--own-samples needs --classifier, which tells what became of them");
     return EQ_OK;
 }
 

@@ -20,7 +20,7 @@ typedef struct settings {
     double caption_dropout;
     double learning_rate, ema, weight_decay, clip;
     bool no_flip;
-    double skip_dropout;
+    double skip_dropout, timestep_power;
     double minutes, checkpoint_minutes, sheet_minutes;
 } settings;
 
@@ -156,6 +156,14 @@ static const eq_option options[] = {
      .standard = "uniform",
      .member = offsetof(settings, weighting),
      .help = "weight of the loss at each timestep"},
+    {.name = "timestep-power",
+     .kind = EQ_REAL,
+     .value = "P",
+     .standard = "1",
+     .real = {1, EQ_TIMESTEP_POWER_MAX},
+     .member = offsetof(settings, timestep_power),
+     .help = "above 1, noisy timesteps are drawn more often, as t to the power P-1: there it is decided how often each "
+             "attribute appears"},
     {.heading = "Optimiser"},
     EQ_TRAINING_STEPS("10000"),
     EQ_TRAINING_BATCH("32"),
@@ -294,6 +302,7 @@ static eq_status fill_run(const eq_invocation *call, eq_training_watch *w, eq_di
                                            .batch = (int)s->batch,
                                            .flip = !s->no_flip,
                                            .skip_dropout = s->skip_dropout,
+                                           .timestep_power = s->timestep_power,
                                            .seed = (uint64_t)call->common.seed,
                                            .dtype = s->dtype == 0 ? EQ_F32 : EQ_BF16},
                               .schedule = eq_schedule_config_default(),

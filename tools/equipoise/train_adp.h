@@ -15,7 +15,7 @@ typedef struct eq_adp_settings {
     const char *prompt, *negative, *tokenizer;
     eq_texts attributes, class_prompts;
     int from, dtype, directions;
-    int64_t count, steps, every, hidden, epochs, batch, per_class, micro_batch;
+    int64_t count, own_samples, steps, every, hidden, epochs, batch, per_class, micro_batch;
     double eta, learning_rate, weight_decay, held_out, confidence, label_noise, cfg;
     bool unbalanced, strict, allow_unused;
 } eq_adp_settings;
@@ -48,6 +48,9 @@ eq_status eq_adp_record_labelled(eq_adp_run *run, const eq_labels *labels);
 /* train_adp_directions.c: finds the directions through the decoder where --directions wants it or, on auto, where that
  * can be had. adps: [count], trained */
 eq_status eq_adp_directions(eq_adp_run *run, eq_adp *adps, int count);
+
+/* train_adp_outcomes.c: fits the heads to what becomes of --own-samples of the model's. adps: [count], trained */
+eq_status eq_adp_outcomes(eq_adp_run *run, eq_adp *adps, int count);
 
 /* train_adp_report.c: accuracy by timestep, about ten rows; and accuracy.html in --out, its curves. */
 void eq_adp_print_table(const eq_adp_run *run);
