@@ -153,7 +153,7 @@ static eq_status compile(eq_image_guide *g)
     return eq_program_compile(graph, &(eq_program_options){.frozen_params = true}, &g->program);
 }
 
-static eq_status open_guide(eq_image_guide *g, const char *path)
+static eq_status open_guide(eq_image_guide *g, const char *path, int64_t group)
 {
     EQ_TRY(eq_classifier_source_open(g->ctx, path, &g->source));
     if (g->source.cosine)
@@ -161,7 +161,7 @@ static eq_status open_guide(eq_image_guide *g, const char *path)
                        "%s: classifiers by prompts label, but do not guide; give a trained one with --guide-classifier",
                        path);
     const eq_preparation *p = &g->source.preparation;
-    g->batch = g->source.kind->batch;
+    g->batch = group < g->source.kind->batch ? (int)group : g->source.kind->batch;
     g->size = p->size;
     if (p->size != g->side || (p->mode == EQ_PREPARE_CROP && p->resize != p->size)) {
         size_t count = (size_t)g->size * (size_t)g->side;
@@ -174,7 +174,7 @@ static eq_status open_guide(eq_image_guide *g, const char *path)
     return compile(g);
 }
 
-eq_status eq_image_guide_open(eq_context *ctx, const char *path, int side, eq_image_guide **out)
+eq_status eq_image_guide_open(eq_context *ctx, const char *path, int side, int64_t group, eq_image_guide **out)
 {
     *out = NULL;
     eq_image_guide *g = calloc(1, sizeof *g);
@@ -182,7 +182,7 @@ eq_status eq_image_guide_open(eq_context *ctx, const char *path, int side, eq_im
         return eq_fail_memory(ctx, "a classifier");
     g->ctx = ctx;
     g->side = side;
-    eq_status status = open_guide(g, path);
+    eq_status status = open_guide(g, path, group);
     if (status != EQ_OK) {
         eq_image_guide_free(g);
         return status;

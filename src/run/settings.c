@@ -240,7 +240,7 @@ static eq_status resolve_guide(const eq_pipeline *pipeline, const eq_generate_op
                        model->folder);
     char *path;
     EQ_TRY(eq_run_guide_path(pipeline, o, &path));
-    eq_status status = eq_image_guide_open(pipeline->ctx, path, eq_model_image_size(model), &out->guide);
+    eq_status status = eq_image_guide_open(pipeline->ctx, path, eq_model_image_size(model), out->group, &out->guide);
     free(path);
     EQ_TRY(status);
     out->guide_view = eq_image_guide_view(out->guide);
@@ -261,6 +261,9 @@ eq_status eq_run_settings_resolve(eq_pipeline *pipeline, const eq_generate_optio
         return eq_fail(ctx, EQ_BAD_USAGE,
                        "first index, micro-batch and coupled images must be 0 or more, not %lld, %lld and %lld",
                        (long long)o->first_index, (long long)o->micro_batch, (long long)o->coupled);
+    out->group = o->coupled > 0 ? o->coupled : p && p->group ? p->group : o->count;
+    if (out->group > o->count)
+        out->group = o->count;
     EQ_TRY(resolve_plan(pipeline, p, o, &out->plan));
     eq_status status = resolve_guidance(ctx, p, o, targets, out->plan.steps, &out->guidance);
     if (status == EQ_OK)
@@ -275,9 +278,6 @@ eq_status eq_run_settings_resolve(eq_pipeline *pipeline, const eq_generate_optio
         eq_run_settings_free(out);
         return status;
     }
-    out->group = o->coupled > 0 ? o->coupled : p && p->group ? p->group : o->count;
-    if (out->group > o->count)
-        out->group = o->count;
     return EQ_OK;
 }
 

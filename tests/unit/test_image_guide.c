@@ -35,7 +35,7 @@ static void guides_know_their_gradient(void **state)
     static const int sides[] = {TINY_SIDE, 24, 10};
     for (int s = 0; s < 3; s++) {
         eq_image_guide *owner;
-        assert_ok(eq_image_guide_open(ctx, path, sides[s], &owner));
+        assert_ok(eq_image_guide_open(ctx, path, sides[s], N, &owner));
         eq_guide guide = eq_image_guide_view(owner);
         assert_int_equal(guide.attribute_count, 2);
         int total = N * sides[s] * sides[s] * 3;
@@ -81,7 +81,7 @@ static void guides_say_what_labelling_says(void **state)
         enum { N = 6 };
         int count = N * sides[s] * sides[s] * 3;
         eq_image_guide *owner;
-        assert_ok(eq_image_guide_open(ctx, path, sides[s], &owner));
+        assert_ok(eq_image_guide_open(ctx, path, sides[s], N, &owner));
         eq_guide guide = eq_image_guide_view(owner);
         uint8_t *pixels = malloc((size_t)count);
         float *x = malloc((size_t)count * sizeof *x);
@@ -105,6 +105,32 @@ static void guides_say_what_labelling_says(void **state)
     eq_classifier_close(classifier);
 }
 
+/* Few images take less memory, and are seen as in a crowd. */
+static void few_images_take_little(void **state)
+{
+    enum { N = 5, SIDE = 24 };
+    float *x = tiny_normals(4, N * SIDE * SIDE * 3), *gender = tiny_normals(7, 2 * N), *age = tiny_normals(9, 3 * N);
+    float *dlogits[2] = {gender, age}, *dx[2];
+    static const int64_t groups[2] = {2, 1000};
+    size_t bytes[2];
+    for (int i = 0; i < 2; i++) {
+        eq_image_guide *owner;
+        assert_ok(eq_image_guide_open(ctx, path, SIDE, groups[i], &owner));
+        eq_guide guide = eq_image_guide_view(owner);
+        dx[i] = malloc(N * SIDE * SIDE * 3 * sizeof(float));
+        assert_ok(guide.pull(guide.user, x, N, dlogits, dx[i]));
+        bytes[i] = eq_image_guide_bytes(owner);
+        eq_image_guide_free(owner);
+    }
+    assert_true(bytes[0] < bytes[1] / 2);
+    assert_true(tiny_relative_error(dx[0], dx[1], N * SIDE * SIDE * 3) < 1e-5);
+    for (int i = 0; i < 2; i++)
+        free(dx[i]);
+    free(x);
+    free(gender);
+    free(age);
+}
+
 static int setup(void **state)
 {
     if (temporary_setup(state) != 0)
@@ -125,6 +151,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(guides_know_their_gradient),
         cmocka_unit_test(guides_say_what_labelling_says),
+        cmocka_unit_test(few_images_take_little),
     };
     ctx = eq_context_new();
     omp_set_num_threads(1);

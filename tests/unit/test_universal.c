@@ -263,7 +263,8 @@ static void memory_counts_the_jacobian(void **state)
         assert_true(abs(with.pixels[k] - bounded.pixels[k]) <= 1);
     eq_generation_free(&bounded);
     options.memory_bytes = 1;
-    assert_fails(eq_generate(pipeline, &options, &targets, &bounded), EQ_BAD_USAGE, "classifier and the network's Jacobian");
+    assert_fails(eq_generate(pipeline, &options, &targets, &bounded), EQ_BAD_USAGE,
+                 "classifier and the network's Jacobian");
     eq_generation_free(&without);
     eq_generation_free(&with);
     eq_targets_free(&targets);
