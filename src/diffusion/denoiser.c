@@ -76,21 +76,16 @@ static eq_status foresee_bytes(eq_denoiser *d, const eq_unet_config *config, eq_
                                const eq_denoiser_options *options, size_t *bytes)
 {
     eq_graph *graph = NULL;
-    eq_memory_plan plan = {0};
     EQ_TRY(make_graph(d, config, params, options, &graph));
-    eq_status status = eq_memory_plan_make(graph, &plan);
-    *bytes = options->held_bytes + plan.arena_bytes + plan.carry_bytes +
-             (size_t)params->total * eq_dtype_size(options->dtype);
-    eq_memory_plan_free(&plan);
-    eq_graph_free(graph);
-    return status;
+    EQ_TRY(eq_graph_foresee_bytes(d->ctx, graph, bytes));
+    *bytes += options->held_bytes + (size_t)params->total * eq_dtype_size(options->dtype);
+    return EQ_OK;
 }
 
 /* What the run takes with the program as it is, without carry buffers. */
 static size_t least_bytes(const eq_denoiser *d, const eq_denoiser_options *options)
 {
-    eq_program_memory memory = eq_program_memory_use(d->program);
-    return options->held_bytes + memory.arena_bytes + memory.carry_bytes + memory.packed_bytes;
+    return options->held_bytes + eq_program_bytes(d->program);
 }
 
 static eq_status too_little_memory(const eq_denoiser *d, const eq_denoiser_options *options)

@@ -45,15 +45,9 @@ static eq_graph *make_graph(eq_jacobian *j, const eq_unet_config *config, eq_par
 static eq_status foresee_bytes(eq_jacobian *j, const eq_unet_config *config, eq_params *params,
                                const eq_denoiser_options *options, size_t *bytes)
 {
-    eq_graph *graph = make_graph(j, config, params, options);
-    eq_memory_plan plan = {0};
-    eq_status status = graph ? eq_graph_status(graph) : eq_fail_memory(j->ctx, "a graph");
-    if (status == EQ_OK)
-        status = eq_memory_plan_make(graph, &plan);
-    *bytes = plan.arena_bytes + plan.carry_bytes + (size_t)params->total * eq_dtype_size(options->dtype);
-    eq_memory_plan_free(&plan);
-    eq_graph_free(graph);
-    return status;
+    EQ_TRY(eq_graph_foresee_bytes(j->ctx, make_graph(j, config, params, options), bytes));
+    *bytes += (size_t)params->total * eq_dtype_size(options->dtype);
+    return EQ_OK;
 }
 
 static eq_status compile(eq_jacobian *j, const eq_unet_config *config, eq_params *params,
@@ -167,6 +161,5 @@ int64_t eq_jacobian_micro_batch(const eq_jacobian *j)
 
 size_t eq_jacobian_bytes(const eq_jacobian *j)
 {
-    eq_program_memory memory = eq_program_memory_use(j->program);
-    return memory.arena_bytes + memory.carry_bytes + memory.packed_bytes;
+    return eq_program_bytes(j->program);
 }

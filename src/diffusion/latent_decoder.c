@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "diffusion/latent_tiles.h"
+#include "tensor/plan.h"
 
 struct eq_latent_decoder {
     eq_context *ctx;
@@ -79,7 +80,7 @@ typedef struct asked {
 static eq_status tile_bytes(void *user, size_t *bytes)
 {
     const asked *a = user;
-    return eq_tiles_plan(a->decoder->ctx, fine_graph(a->decoder, a->params), bytes);
+    return eq_graph_foresee_bytes(a->decoder->ctx, fine_graph(a->decoder, a->params), bytes);
 }
 
 static eq_status choose_tiles(eq_latent_decoder *d, eq_params *params, size_t limit)
@@ -96,11 +97,11 @@ static eq_status choose(eq_latent_decoder *d, eq_params *params, size_t limit)
     size_t bytes = 0;
     d->tiling.rows = eq_tile_axis_of(d->h, 1, 0);
     d->tiling.columns = eq_tile_axis_of(d->w, 1, 0);
-    EQ_TRY(eq_tiles_plan(d->ctx, whole_graph(d, params), &bytes));
+    EQ_TRY(eq_graph_foresee_bytes(d->ctx, whole_graph(d, params), &bytes));
     if (bytes <= limit || d->config.levels == 1)
         return EQ_OK;
     for (d->cut = d->config.levels - 1;; d->cut--) {
-        EQ_TRY(eq_tiles_plan(d->ctx, coarse_graph(d, params), &bytes));
+        EQ_TRY(eq_graph_foresee_bytes(d->ctx, coarse_graph(d, params), &bytes));
         if (bytes <= limit / 2 || d->cut == 1)
             break;
     }

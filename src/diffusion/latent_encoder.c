@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "diffusion/latent_tiles.h"
+#include "tensor/plan.h"
 
 struct eq_latent_encoder {
     eq_context *ctx;
@@ -77,7 +78,7 @@ typedef struct asked {
 static eq_status tile_bytes(void *user, size_t *bytes)
 {
     const asked *a = user;
-    return eq_tiles_plan(a->encoder->ctx, fine_graph(a->encoder, a->params), bytes);
+    return eq_graph_foresee_bytes(a->encoder->ctx, fine_graph(a->encoder, a->params), bytes);
 }
 
 /* The whole encoder if it fits; else as few levels in tiles as leave a rest that half the limit holds. */
@@ -86,11 +87,11 @@ static eq_status choose(eq_latent_encoder *e, eq_params *params, size_t limit)
     size_t bytes = 0;
     e->tiling.rows = eq_tile_axis_of(e->h, 1, 0);
     e->tiling.columns = eq_tile_axis_of(e->w, 1, 0);
-    EQ_TRY(eq_tiles_plan(e->ctx, whole_graph(e, params), &bytes));
+    EQ_TRY(eq_graph_foresee_bytes(e->ctx, whole_graph(e, params), &bytes));
     if (bytes <= limit || e->config.levels == 1)
         return EQ_OK;
     for (e->cut = 1;; e->cut++) {
-        EQ_TRY(eq_tiles_plan(e->ctx, coarse_graph(e, params), &bytes));
+        EQ_TRY(eq_graph_foresee_bytes(e->ctx, coarse_graph(e, params), &bytes));
         if (bytes <= limit / 2 || e->cut == e->config.levels - 1)
             break;
     }

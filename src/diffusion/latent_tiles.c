@@ -3,8 +3,6 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "tensor/plan.h"
-
 enum { MAX_SWEEPS = 8 };
 /* What statistics may still move when sweeps end, of a norm's deviation. */
 static const double settled = 0.01;
@@ -180,20 +178,6 @@ eq_latent_use eq_tiling_use(const eq_tiling *t, const eq_program *coarse)
         use.packed_bytes += memory.packed_bytes;
     }
     return use;
-}
-
-eq_status eq_tiles_plan(eq_context *ctx, eq_graph *graph, size_t *bytes)
-{
-    eq_memory_plan plan = {0};
-    if (!graph)
-        return eq_fail_memory(ctx, "a graph");
-    eq_status status = eq_graph_status(graph);
-    if (status == EQ_OK)
-        status = eq_memory_plan_make(graph, &plan);
-    *bytes = plan.arena_bytes + plan.carry_bytes;
-    eq_memory_plan_free(&plan);
-    eq_graph_free(graph);
-    return status;
 }
 
 eq_status eq_tiles_compile(eq_context *ctx, eq_graph *graph, const eq_latent_options *options, eq_program **out)

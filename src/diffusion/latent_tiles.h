@@ -79,9 +79,7 @@ void eq_tiling_free(eq_tiling *tiling);
 /* Of the last picture, and of both programs; but for `cut`. */
 eq_latent_use eq_tiling_use(const eq_tiling *tiling, const eq_program *coarse);
 
-/* For choosing and making programs; both take the graph over, NULL where memory was short. bytes: what a program of it
- * would take for activations. */
-eq_status eq_tiles_plan(eq_context *ctx, eq_graph *graph, size_t *bytes);
+/* Takes the graph over, also on failure; NULL where memory was short. */
 eq_status eq_tiles_compile(eq_context *ctx, eq_graph *graph, const eq_latent_options *options, eq_program **out);
 
 #endif

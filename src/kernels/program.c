@@ -191,6 +191,12 @@ eq_program_memory eq_program_memory_use(const eq_program *program)
     return use;
 }
 
+size_t eq_program_bytes(const eq_program *program)
+{
+    eq_program_memory memory = eq_program_memory_use(program);
+    return memory.arena_bytes + memory.carry_bytes + memory.packed_bytes;
+}
+
 void *eq_program_data(eq_program *program, eq_value value)
 {
     return place_of(program, value);

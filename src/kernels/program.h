@@ -29,6 +29,8 @@ void eq_program_free(eq_program *program);
 
 const eq_graph *eq_program_graph(const eq_program *program);
 eq_program_memory eq_program_memory_use(const eq_program *program);
+/* What it takes in all: activations, one carry buffer, packed parameters. */
+size_t eq_program_bytes(const eq_program *program);
 
 /* The buffer of an input or output (by value or by name), valid for the program's life; for values that cross stages,
  * until the next eq_program_set_carry. */

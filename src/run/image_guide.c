@@ -268,9 +268,8 @@ eq_guide eq_image_guide_view(eq_image_guide *g)
 
 size_t eq_image_guide_bytes(const eq_image_guide *g)
 {
-    eq_program_memory memory = eq_program_memory_use(g->program);
     size_t axis = g->axis ? (size_t)g->size * (size_t)g->side * 4 * sizeof(float) : 0; /* with the strip */
-    return memory.arena_bytes + memory.carry_bytes + memory.packed_bytes + axis;
+    return eq_program_bytes(g->program) + axis;
 }
 
 const char *eq_image_guide_hash(const eq_image_guide *g)

@@ -6,8 +6,7 @@
 
 static size_t bytes_of(eq_denoiser *denoiser)
 {
-    eq_program_memory memory = eq_program_memory_use(eq_denoiser_program(denoiser));
-    return memory.arena_bytes + memory.carry_bytes + memory.packed_bytes + eq_denoiser_carry_bytes(denoiser);
+    return eq_program_bytes(eq_denoiser_program(denoiser)) + eq_denoiser_carry_bytes(denoiser);
 }
 
 static void unload_weights(void *model)

@@ -254,3 +254,17 @@ void eq_memory_plan_free(eq_memory_plan *plan)
     free(plan->places);
     plan->places = NULL;
 }
+
+eq_status eq_graph_foresee_bytes(eq_context *ctx, eq_graph *graph, size_t *bytes)
+{
+    eq_memory_plan plan = {0};
+    if (!graph)
+        return eq_fail_memory(ctx, "a graph");
+    eq_status status = eq_graph_status(graph);
+    if (status == EQ_OK)
+        status = eq_memory_plan_make(graph, &plan);
+    *bytes = plan.arena_bytes + plan.carry_bytes;
+    eq_memory_plan_free(&plan);
+    eq_graph_free(graph);
+    return status;
+}

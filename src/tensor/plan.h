@@ -29,4 +29,8 @@ typedef struct eq_memory_plan {
 eq_status eq_memory_plan_make(const eq_graph *graph, eq_memory_plan *out);
 void eq_memory_plan_free(eq_memory_plan *plan);
 
+/* What a program of the graph would take for activations, before anything of it is taken: kernels may want more for
+ * scratch. Takes the graph over, also on failure; NULL where memory was short. */
+eq_status eq_graph_foresee_bytes(eq_context *ctx, eq_graph *graph, size_t *bytes);
+
 #endif
