@@ -74,8 +74,7 @@ static eq_status read_tile(eq_context *ctx, const char *folder, const char *name
 }
 
 /* The first images of each method, one row a method: all from the same noise but what was drawn in another's place.
- * tiles: [methods * SHEET_IMAGES],
- * *columns a row. */
+ * tiles: [methods * SHEET_IMAGES], *columns a row. */
 static eq_status read_row(const eq_comparison_page *page, const json_t *method, int *columns, eq_image *tiles,
                           int *count)
 {

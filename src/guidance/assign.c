@@ -21,12 +21,10 @@ static void wanted_images(const eq_guidance *run, int target, int step, int *wan
 {
     const eq_target *t = &run->targets->items[target];
     int last = run->options.last_step;
-    double left = last > 0 ? (double)(last - step) / last : 0, share[EQ_TARGET_CELLS], sum = 0;
+    double left = last > 0 ? (double)(last - step) / last : 0, mean[EQ_TARGET_CELLS], share[EQ_TARGET_CELLS], sum = 0;
+    eq_guidance_mean_cells(run, target, mean);
     for (int c = 0; c < t->cells; c++) {
-        double mean = 0;
-        for (int64_t i = 0; i < run->n; i++)
-            mean += eq_guidance_cell_probability(run, target, i, c) / (double)run->n;
-        share[c] = fmax(0, t->p[c] + left * (t->p[c] - mean));
+        share[c] = fmax(0, t->p[c] + left * (t->p[c] - mean[c]));
         sum += share[c];
     }
     for (int c = 0; c < t->cells; c++)
@@ -38,15 +36,15 @@ static eq_status assign_cells(eq_guidance *run, int target, int step)
 {
     const eq_target *t = &run->targets->items[target];
     int *cell = run->cell + target * run->n;
-    int quota[EQ_TARGET_CELLS];
-    wanted_images(run, target, step, quota);
+    int wanted[EQ_TARGET_CELLS];
+    wanted_images(run, target, step, wanted);
     for (int64_t i = 0; i < run->n; i++)
         for (int c = 0; c < t->cells; c++) {
             double p = eq_guidance_cell_probability(run, target, i, c);
             double bonus = cell[i] == c ? keep_bonus : 0.0;
             run->cost[i * t->cells + c] = -log(p > 1e-12 ? p : 1e-12) - bonus;
         }
-    return eq_assign(run->ctx, run->cost, (int)run->n, t->cells, quota, cell);
+    return eq_assign(run->ctx, run->cost, (int)run->n, t->cells, wanted, cell);
 }
 
 static eq_status assign_step(eq_guidance *run, int step)

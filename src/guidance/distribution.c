@@ -3,18 +3,6 @@
  * its h: p(cell) = prod_a p_a. */
 #include "guidance/guidance.h"
 
-/* P [cells]: mean over images of the probability of each cell. */
-static void mean_cells(const eq_guidance *run, int target, double *mean)
-{
-    int cells = run->targets->items[target].cells;
-    for (int c = 0; c < cells; c++) {
-        double sum = 0;
-        for (int64_t i = 0; i < run->n; i++)
-            sum += eq_guidance_cell_probability(run, target, i, c);
-        mean[c] = sum / (double)run->n;
-    }
-}
-
 /* dp [classes] = dL/dp_i of attribute `a` of image i, from g [cells] = dL/dP. */
 static void image_gradient(const eq_guidance *run, int target, int64_t image, int a, const double *g, double *dp)
 {
@@ -45,7 +33,7 @@ void eq_guidance_draw(eq_guidance *run, int target, double weight)
 {
     const eq_target *t = &run->targets->items[target];
     double mean[EQ_TARGET_CELLS], g[EQ_TARGET_CELLS];
-    mean_cells(run, target, mean);
+    eq_guidance_mean_cells(run, target, mean);
     run->options.loss->evaluate(mean, t->p, t->cells, g);
     for (int64_t i = 0; i < run->n; i++)
         for (int a = 0; a < t->attribute_count; a++) {

@@ -367,6 +367,17 @@ double eq_guidance_cell_probability(const eq_guidance *run, int target, int64_t 
     return product;
 }
 
+void eq_guidance_mean_cells(const eq_guidance *run, int target, double *mean)
+{
+    int cells = run->targets->items[target].cells;
+    for (int c = 0; c < cells; c++) {
+        double sum = 0;
+        for (int64_t i = 0; i < run->n; i++)
+            sum += eq_guidance_cell_probability(run, target, i, c);
+        mean[c] = sum / (double)run->n;
+    }
+}
+
 void eq_guidance_pull(eq_guidance *run, int target, int64_t image, int cell, double weight)
 {
     const eq_target *t = &run->targets->items[target];

@@ -113,6 +113,8 @@ double eq_guidance_strength(const eq_guidance *run, int view);
 
 /* For methods: the probability that image i is in a cell of target `target`, from the current p. */
 double eq_guidance_cell_probability(const eq_guidance *run, int target, int64_t image, int cell);
+/* For methods: the mean of those over the images, P of the cells. mean: [cells] */
+void eq_guidance_mean_cells(const eq_guidance *run, int target, double *mean);
 /* For methods: gives every image a cell of every target in its exact quota, in an order that depends on the seed alone,
  * where that is not done yet. */
 eq_status eq_guidance_deal(eq_guidance *run);
