@@ -7,6 +7,7 @@
 #include "base/rng.h"
 #include "models/layers.h"
 #include "train/class_directions.h"
+#include "train/head_logits.h"
 #include "train/trainer.h"
 
 eq_adp_training eq_adp_training_defaults(void)
@@ -21,8 +22,7 @@ eq_adp_training eq_adp_training_defaults(void)
 }
 
 enum {
-    MAX_RESIDENT_BYTES = 192 << 20, /* of the store, in this process */
-    ROWS = 64,                      /* images that one pass of the sums takes before the next columns */
+    ROWS = 64, /* images that one pass of the sums takes before the next columns */
     COLUMNS = 1024,
 };
 
@@ -112,7 +112,7 @@ static const uint16_t *h_of(const adp_job *job, int t, int64_t image)
 static void note_read(adp_job *job, int64_t rows)
 {
     job->bytes_read += (size_t)(rows * job->store->h_count) * sizeof *job->store->h;
-    if (job->bytes_read < MAX_RESIDENT_BYTES)
+    if (job->bytes_read < EQ_H_STORE_RESIDENT)
         return;
     eq_h_store_release(job->store);
     job->bytes_read = 0;
@@ -302,26 +302,6 @@ static void store_head(adp_job *job, int t)
     }
 }
 
-/* logits: [test_count, classes] of head t on the held-out images. */
-static eq_status held_out_logits(adp_job *job, int t, float *logits)
-{
-    const eq_adp *adp = job->adp;
-    float *h = malloc((size_t)adp->h_count * sizeof *h);
-    float *work = malloc(eq_adp_work(adp, 1) * sizeof *work);
-    bool complete = h && work;
-    for (int64_t i = 0; complete && i < job->test_count; i++) {
-        float *p = logits + i * adp->attribute.classes;
-        eq_f16_row_to_f32(h_of(job, t, job->test[i]), (size_t)adp->h_count, h);
-        note_read(job, 1);
-        eq_adp_predict(adp, t, 1.0, h, 1, p, work);
-        for (int k = 0; k < adp->attribute.classes; k++)
-            p[k] = logf(p[k] > 1e-30f ? p[k] : 1e-30f);
-    }
-    free(h);
-    free(work);
-    return complete ? EQ_OK : eq_fail_memory(job->ctx, "a head");
-}
-
 /* Mean over classes of the share of held-out images that are answered right. */
 static float balanced_accuracy(const adp_job *job, const float *logits)
 {
@@ -371,8 +351,6 @@ static double balanced_loss(const adp_job *job, const float *logits, double temp
  * The temperature that is best on held-out images goes into the last layer, so that tau = 1 means calibrated. */
 static void calibrate_head(adp_job *job, int t, const float *logits)
 {
-    eq_adp *adp = job->adp;
-    int classes = adp->attribute.classes, last_inputs = adp->hidden > 0 ? adp->hidden : (int)adp->h_count;
     double best = 1, lowest = INFINITY;
     for (int i = -20; i <= 40; i++) {
         double temperature = exp2(i / 8.0), loss = balanced_loss(job, logits, temperature);
@@ -381,11 +359,7 @@ static void calibrate_head(adp_job *job, int t, const float *logits)
             best = temperature;
         }
     }
-    float *weight = adp->hidden > 0 ? adp->weight2 : adp->weight, *bias = adp->hidden > 0 ? adp->bias2 : adp->bias;
-    for (int64_t k = 0; k < (int64_t)classes * last_inputs; k++)
-        weight[(int64_t)t * classes * last_inputs + k] /= (float)best;
-    for (int k = 0; k < classes; k++)
-        bias[t * classes + k] /= (float)best;
+    eq_head_adjust(job->adp, t, best, NULL);
 }
 
 static eq_status measure_head(adp_job *job, int t)
@@ -395,7 +369,9 @@ static eq_status measure_head(adp_job *job, int t)
         return EQ_OK;
     }
     float *logits = malloc((size_t)job->test_count * (size_t)job->adp->attribute.classes * sizeof *logits);
-    eq_status status = logits ? held_out_logits(job, t, logits) : eq_fail_memory(job->ctx, "a head");
+    eq_status status = logits ? eq_head_logits(job->ctx, job->adp, t, job->store, t, job->test, job->test_count, logits)
+                              : eq_fail_memory(job->ctx, "a head");
+    job->bytes_read = 0; /* it let go of the store */
     if (status == EQ_OK) {
         job->adp->accuracy[t] = balanced_accuracy(job, logits);
         calibrate_head(job, t, logits);

@@ -7,6 +7,8 @@
 #include "diffusion/sampling.h"
 #include "io/safetensors.h"
 
+enum { EQ_H_STORE_RESIDENT = 192 << 20 }; /* bytes of a store that may be in this process, before they are let go of */
+
 /* A store being written, in groups of images: of each group timestep by timestep. */
 typedef struct eq_h_writer {
     eq_context *ctx;
