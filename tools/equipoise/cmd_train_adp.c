@@ -14,7 +14,6 @@ typedef eq_adp_settings settings;
 
 static const char *const sources[] = {"samples", "noise", "inversion", NULL};
 static const char *const directions[] = {"auto", "means", "decoder", NULL};
-static const char *const dtypes[] = {"f32", "bf16", NULL};
 
 static const eq_option options[] = {
     {.heading = "Model and results"},
@@ -132,11 +131,7 @@ static const eq_option options[] = {
      .member = offsetof(settings, cfg),
      .help =
          "scale of classifier-free guidance of samples, of which h of the conditional half is recorded; 1 for none"},
-    {.name = "tokenizer",
-     .kind = EQ_FOLDER,
-     .value = "DIR",
-     .member = offsetof(settings, tokenizer),
-     .help = "folder of vocab.json and merges.txt, for models in a single file"},
+    EQ_OPTION_TOKENIZER,
     {.heading = "Timesteps"},
     {.name = "steps",
      .kind = EQ_INTEGER,
@@ -197,20 +192,8 @@ static const eq_option options[] = {
      .help = "how guidance will move h: along differences of class means, or along what turns the classifier's answer "
              "through the decoder, which needs --images and a classifier; auto: the latter where it can be had"},
     {.heading = "Machine"},
-    {.name = "dtype",
-     .kind = EQ_CHOICE,
-     .value = "NAME",
-     .choices = dtypes,
-     .standard = "f32",
-     .member = offsetof(settings, dtype),
-     .help = "numbers to compute the network in"},
-    {.name = "micro-batch",
-     .kind = EQ_INTEGER,
-     .value = "N",
-     .standard = "0",
-     .range = {0, 4096},
-     .member = offsetof(settings, micro_batch),
-     .help = "images through the network at a time, 0 to let the tool choose"},
+    EQ_TRAINING_DTYPE,
+    EQ_OPTION_MICRO_BATCH(""),
     EQ_TRAINING_STRICT,
     {0}};
 
@@ -270,13 +253,13 @@ static eq_status train_attribute(eq_adp_run *r, int a, eq_adp *adp)
                                 .hidden = (int)s->hidden,
                                 .balance = !s->unbalanced,
                                 .seed = (uint64_t)r->call->common.seed};
-    int *labels = r->classes + a * r->count, classes = r->attributes[a].classes;
+    int *labels = r->learnt.classes + a * r->learnt.count, classes = r->attributes[a].classes;
     if (s->per_class > 0)
-        eq_labels_limit(labels, r->count, classes, s->per_class, training.seed);
+        eq_labels_limit(labels, r->learnt.count, classes, s->per_class, training.seed);
     if (s->label_noise > 0 && classes > 1)
-        eq_labels_disturb(labels, r->count, classes, s->label_noise, training.seed);
+        eq_labels_disturb(labels, r->learnt.count, classes, s->label_noise, training.seed);
     eq_progress_begin(r->call->progress, r->attributes[a].name, "heads");
-    EQ_TRY(eq_adp_train(r->call->ctx, &training, &r->store, &r->attributes[a], labels, show_heads, r, adp));
+    EQ_TRY(eq_adp_train(r->call->ctx, &training, &r->learnt.store, &r->attributes[a], labels, show_heads, r, adp));
     eq_progress_end(r->call->progress);
     if (r->classifier)
         snprintf(adp->labeller, sizeof adp->labeller, "%s", eq_classifier_hash(r->classifier));
@@ -386,10 +369,9 @@ static eq_status run_all(eq_adp_run *r)
     eq_set_allow_unused(ctx, r->s->allow_unused);
     EQ_TRY(eq_model_folder(ctx, r->s->model, &r->model));
     EQ_TRY(eq_pipeline_open(ctx, r->model, &r->pipeline));
-    r->h_path = r->s->h_file ? strdup(r->s->h_file) : eq_path_join(r->s->out, "h-vectors.tmp");
     r->report = json_object();
-    if (!r->h_path || !r->report)
-        return eq_fail_memory(ctx, "a path");
+    if (!r->report)
+        return eq_fail_memory(ctx, "a report");
     EQ_TRY(r->s->classifier ? with_classifier(r) : r->s->labels ? with_labels(r) : with_prompts(r));
     if (r->call->common.json)
         return eq_print_json(r->call, json_incref(r->report));
@@ -402,9 +384,7 @@ static eq_status run(const eq_invocation *call)
     eq_adp_run r = {.call = call, .s = call->settings};
     bool fresh = !eq_path_exists(r.s->out);
     eq_status status = run_all(&r);
-    eq_h_store_close(&r.store);
-    if (r.h_path && !r.s->h_file)
-        unlink(r.h_path);
+    eq_adp_recorded_close(&r.learnt);
     if (status != EQ_OK && fresh)
         rmdir(r.s->out); /* where nothing came of it */
     eq_dataset_close(&r.data);
@@ -412,8 +392,6 @@ static eq_status run(const eq_invocation *call)
     eq_class_prompts_free(&r.prompts);
     eq_pipeline_close(r.pipeline);
     json_decref(r.report);
-    free(r.classes);
-    free(r.h_path);
     free(r.model);
     return status;
 }

@@ -43,7 +43,7 @@ static eq_status through_decoder(eq_adp_run *r, const char *folder, eq_adp *adps
 {
     eq_context *ctx = r->call->ctx;
     int side = eq_model_image_size(&r->pipeline->model);
-    int64_t images = r->count < IMAGES ? r->count : IMAGES;
+    int64_t images = r->learnt.count < IMAGES ? r->learnt.count : IMAGES;
     eq_classifier_file classifier = {0};
     float *x = malloc((size_t)images * (size_t)side * (size_t)side * 3 * sizeof *x);
     eq_status status = x ? load_images(r, images, side, x) : eq_fail_memory(ctx, "images");
