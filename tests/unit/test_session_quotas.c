@@ -42,6 +42,23 @@ static int women_in(const char *out, int *replaced)
     return women;
 }
 
+/* Continues the run so many times, or until it is done, each time stopped at call number `at` of its progress. */
+static void stop_again_and_again(const eq_session *session, int64_t times, int64_t at)
+{
+    eq_session s = *session;
+    eq_session_result result;
+    for (int64_t i = 0; i < times; i++) {
+        stop cut = {.at = at};
+        s.options.progress_user = &cut;
+        eq_status status = eq_session_run(&s, &result);
+        eq_session_result_free(&result);
+        eq_cancel_clear(ctx);
+        if (status == EQ_OK)
+            break;
+        assert_int_equal(status, EQ_CANCELLED);
+    }
+}
+
 static void quotas_are_met(void **state)
 {
     char *whole = path_in(folder, "verified"), *out = path_in(folder, "verified-cut");
@@ -63,16 +80,7 @@ static void quotas_are_met(void **state)
     eq_session_result_free(&result);
     session.out = out;
     session.resume = true;
-    for (int64_t at = 4; at < calls; at += 4) { /* stopped again and again */
-        stop cut = {.at = 4};
-        session.options.progress_user = &cut;
-        eq_status status = eq_session_run(&session, &result);
-        eq_session_result_free(&result);
-        eq_cancel_clear(ctx);
-        if (status == EQ_OK)
-            break;
-        assert_int_equal(status, EQ_CANCELLED);
-    }
+    stop_again_and_again(&session, (calls - 1) / 4, 4);
     run_whole(&session);
     assert_same_run(whole, out);
     free(whole);
@@ -146,17 +154,7 @@ static void rejection(void **state)
 
     session.out = again;
     session.resume = true;
-    for (int64_t at = 0; at < calls; at += 5) {
-        stop cut = {.at = 5};
-        session.options.progress_user = &cut;
-        eq_status status = eq_session_run(&session, &result);
-        eq_session_result_free(&result);
-        eq_cancel_clear(ctx);
-        if (status == EQ_OK)
-            break;
-        assert_int_equal(status, EQ_CANCELLED);
-    }
-    session.options.progress_user = &never;
+    stop_again_and_again(&session, (calls + 4) / 5, 5);
     run_whole(&session);
     assert_same_run(out, again);
 
