@@ -7,8 +7,11 @@
 
 static const eq_kernel *const table[] = {
     /* clang-format off */
+    &eq_cpu_conv2d,
     &eq_onednn_conv2d,
+    &eq_cpu_conv2d_grad_input,
     &eq_onednn_conv2d_grad_input,
+    &eq_cpu_conv2d_grad_weight,
     &eq_onednn_conv2d_grad_weight,
     &eq_onednn_linear,
     &eq_onednn_linear_grad_input,

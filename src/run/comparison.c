@@ -1,4 +1,5 @@
 #include "run/comparison.h"
+#include "run/compute_dtype.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -261,11 +262,10 @@ static eq_status run_all(eq_comparison *c)
 
 eq_status eq_comparison_run(eq_context *ctx, const eq_comparison_options *options)
 {
-    const char *dtype = options->suite->dtype;
     eq_comparison c = {.ctx = ctx,
                        .options = options,
                        .suite = options->suite,
-                       .bf16 = strcmp(dtype, "bf16") == 0 || (strcmp(dtype, "auto") == 0 && eq_bf16_is_fast())};
+                       .bf16 = eq_compute_dtype(ctx, options->suite->dtype) == EQ_BF16};
     eq_status status = run_all(&c);
     eq_comparison_close(&c);
     return status == EQ_CANCELLED

@@ -38,6 +38,18 @@ static void kernels_agree_and_gradients_hold(void **state)
         {"stem", build, stem, {ACTIVATION(1, 15, 13, 3), PARAM(8, 3, 7, 7), ABSENT, ABSENT}},
         {"patches", build, patches, {ACTIVATION(2, 8, 12, 3), PARAM(10, 3, 4, 4), ABSENT, ABSENT}},
         {"wide", build, same, {ACTIVATION(1, 8, 6, 64), PARAM(32, 64, 3, 3), PARAM(32), ACTIVATION(1, 8, 6, 32)}},
+        /* These fit what the transforms of winograd.h take: tiles cut at the edges, panels not full, any padding. */
+        {"tiles of 4x4",
+         build,
+         same,
+         {ACTIVATION(1, 8, 8, 16), PARAM(16, 16, 3, 3), PARAM(16), ACTIVATION(1, 8, 8, 16)}},
+        {"cut tiles", build, same, {ACTIVATION(4, 13, 11, 24), PARAM(8, 24, 3, 3), PARAM(8), ACTIVATION(4, 13, 11, 8)}},
+        {"many channels", build, same, {ACTIVATION(4, 9, 14, 40), PARAM(56, 40, 3, 3), ABSENT, ABSENT}},
+        {"3x3 unpadded", build, plain, {ACTIVATION(3, 10, 9, 8), PARAM(24, 8, 3, 3), PARAM(24), ABSENT}},
+        {"3x3 padded on one side",
+         build,
+         {.stride = 1, .pad_bottom = 1, .pad_right = 2},
+         {ACTIVATION(3, 9, 10, 16), PARAM(8, 16, 3, 3), PARAM(8), ABSENT}},
         {"oblong kernel", build, plain, {ACTIVATION(1, 4, 5, 3), PARAM(4, 3, 1, 3), PARAM(4), ABSENT}},
     };
     OP_CHECK(cases);
@@ -54,6 +66,10 @@ static void fused_activations_agree(void **state)
              build_fused,
              attr,
              {ACTIVATION(2, 4, 4, 16), PARAM(16, 16, 3, 3), PARAM(16), ACTIVATION(2, 4, 4, 16)}},
+            {"fused, in tiles",
+             build_fused,
+             attr,
+             {ACTIVATION(4, 7, 6, 8), PARAM(8, 8, 3, 3), PARAM(8), ACTIVATION(4, 7, 6, 8)}},
         };
         OP_CHECK_FORWARD(cases);
     }

@@ -73,16 +73,26 @@ static eq_record_options options_of(int64_t micro_batch)
         .count = IMAGES, .steps = STEPS, .every = 2, .eta = 0.5, .seed = 9, .micro_batch = micro_batch};
 }
 
-static void assert_same_file(const char *a, const char *b)
+/* To rounding: float32's in the network, and half precision's last bit. */
+static void assert_near_h(uint16_t a, uint16_t b)
 {
-    uint8_t *x, *y;
-    size_t x_size, y_size;
-    assert_ok(eq_file_read(ctx, a, 1 << 24, &x, &x_size));
-    assert_ok(eq_file_read(ctx, b, 1 << 24, &y, &y_size));
-    assert_int_equal(x_size, y_size);
-    assert_memory_equal(x, y, x_size);
-    free(x);
-    free(y);
+    double x = (double)eq_f16_to_f32(a), y = (double)eq_f16_to_f32(b);
+    if (!(fabs(x - y) <= fabs(x) / 1024 + 1e-5))
+        fail_msg("h of %g and %g", x, y);
+}
+
+static void assert_same_h(const char *a, const char *b)
+{
+    eq_h_store x, y;
+    assert_ok(eq_h_store_open(ctx, a, &x));
+    assert_ok(eq_h_store_open(ctx, b, &y));
+    assert_int_equal(x.images, y.images);
+    assert_int_equal(x.timesteps, y.timesteps);
+    assert_memory_equal(x.timestep, y.timestep, (size_t)x.timesteps * sizeof *x.timestep);
+    for (int64_t i = 0; i < x.images * x.timesteps * TINY_H; i++)
+        assert_near_h(x.h[i], y.h[i]);
+    eq_h_store_close(&x);
+    eq_h_store_close(&y);
 }
 
 static void groups_of_samples_do_not_show(void **state)
@@ -94,10 +104,11 @@ static void groups_of_samples_do_not_show(void **state)
     assert_ok(eq_record_samples(pipeline, &few, three, &(eq_record_pixels){&cut, show}));
     assert_int_equal(whole.groups, 1);
     assert_int_equal(cut.groups, 3);
-    assert_memory_equal(whole.pixels, cut.pixels, sizeof cut.pixels);
-    assert_same_file(one, three);
+    for (size_t i = 0; i < sizeof cut.pixels; i++)
+        assert_in_range(whole.pixels[i], cut.pixels[i] - (cut.pixels[i] > 0), cut.pixels[i] + 1);
+    assert_same_h(one, three);
     assert_ok(eq_record_samples(pipeline, &few, three, NULL)); /* nobody looks: the same h */
-    assert_same_file(one, three);
+    assert_same_h(one, three);
     eq_h_store store;
     assert_ok(eq_h_store_open(ctx, three, &store));
     assert_int_equal(store.timesteps, 3);
@@ -118,7 +129,7 @@ static void groups_of_images_do_not_show(void **state)
     for (int invert = 0; invert < 2; invert++) {
         assert_ok(eq_record_images(pipeline, &all, &(eq_record_pixels){NULL, load}, invert, one));
         assert_ok(eq_record_images(pipeline, &few, &(eq_record_pixels){NULL, load}, invert, three));
-        assert_same_file(one, three);
+        assert_same_h(one, three);
     }
     free(one);
     free(three);
@@ -141,7 +152,7 @@ static void h_is_that_of_the_network(void **state)
         x[i] = (float)pictures[i] / 127.5f - 1.0f;
     assert_ok(eq_denoiser_encode(denoiser, x, (float)store.timestep[0], h));
     for (int64_t i = 0; i < IMAGES * TINY_H; i++)
-        assert_int_equal(store.h[i], eq_f32_to_f16(h[i]));
+        assert_near_h(store.h[i], eq_f32_to_f16(h[i]));
     free(x);
     free(h);
     eq_denoiser_free(denoiser);

@@ -40,6 +40,11 @@
     } while (0)
 
 /* |a - b| / |b| */
+/* What float32 may differ by where the same is computed in another order (the kernels take images together, and how
+ * depends on their number): of one call of a network, and of a trajectory, which multiplies it. */
+#define TINY_CALL_ERROR       1e-5
+#define TINY_TRAJECTORY_ERROR 1e-4
+
 static inline double tiny_relative_error(const float *a, const float *b, size_t count)
 {
     double difference = 0, size = 0;

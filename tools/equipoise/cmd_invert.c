@@ -8,6 +8,7 @@
 #include "command.h"
 #include "equipoise/image.h"
 #include "models.h"
+#include "run/compute_dtype.h"
 #include "run/invert.h"
 #include "train/dataset.h"
 
@@ -123,7 +124,7 @@ static eq_status open_all(invert_run *r)
                                      .steps = (int)s->steps,
                                      .spacing = s->spacing,
                                      .micro_batch = s->micro_batch,
-                                     .bf16 = s->dtype == 1,
+                                     .bf16 = eq_compute_dtype(ctx, dtypes[s->dtype]) == EQ_BF16,
                                      .prompt = s->prompt,
                                      .tokenizer = s->tokenizer,
                                      .progress = show_progress,

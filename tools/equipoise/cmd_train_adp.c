@@ -5,6 +5,7 @@
 #include "base/path.h"
 #include "guidance/adp_file.h"
 #include "models.h"
+#include "run/compute_dtype.h"
 #include "train/adp_trainer.h"
 #include "train/label_choice.h"
 #include "train_adp.h"
@@ -364,6 +365,7 @@ static eq_status run_all(eq_adp_run *r)
 {
     eq_context *ctx = r->call->ctx;
     EQ_TRY(check_settings(r));
+    r->dtype = eq_compute_dtype(ctx, eq_training_dtypes[r->s->dtype]);
     if (r->s->class_prompts.count > 0)
         EQ_TRY(eq_class_prompts_read(ctx, &r->s->class_prompts, r->s->count, &r->prompts));
     eq_set_allow_unused(ctx, r->s->allow_unused);

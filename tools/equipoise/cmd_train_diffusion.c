@@ -5,6 +5,7 @@
 #include "diffusion/model.h"
 #include "io/json.h"
 #include "models.h"
+#include "run/compute_dtype.h"
 #include "train/diffusion_run.h"
 #include "training_options.h"
 
@@ -304,7 +305,7 @@ static eq_status fill_run(const eq_invocation *call, eq_training_watch *w, eq_di
                                            .skip_dropout = s->skip_dropout,
                                            .timestep_power = s->timestep_power,
                                            .seed = (uint64_t)call->common.seed,
-                                           .dtype = s->dtype == 0 ? EQ_F32 : EQ_BF16},
+                                           .dtype = eq_compute_dtype(call->ctx, eq_training_dtypes[s->dtype])},
                               .schedule = eq_schedule_config_default(),
                               .course = EQ_TRAINING_COURSE(s, w),
                               .strict = s->strict,

@@ -3,6 +3,7 @@
 #include "command.h"
 #include "diffusion/model.h"
 #include "io/json.h"
+#include "run/compute_dtype.h"
 #include "train/vae_run.h"
 #include "training_options.h"
 
@@ -156,7 +157,7 @@ static eq_status fill_run(const eq_invocation *call, eq_training_watch *w, eq_va
                                      .batch = (int)s->batch,
                                      .flip = !s->no_flip,
                                      .seed = (uint64_t)call->common.seed,
-                                     .dtype = s->dtype == 0 ? EQ_F32 : EQ_BF16},
+                                     .dtype = eq_compute_dtype(call->ctx, eq_training_dtypes[s->dtype])},
                         .course = EQ_TRAINING_COURSE(s, w),
                         .strict = s->strict,
                         .save_dtype = (eq_dtype)s->weights};

@@ -3,6 +3,7 @@
 
 #include "generate_parts.h"
 #include "models.h"
+#include "run/compute_dtype.h"
 
 typedef eq_generate_settings settings;
 
@@ -14,7 +15,6 @@ static const char *const samplers[] = {"ddim", "ddpm",        "pndm",  "euler", 
 static const char *const presets[] = {"none", "p2", "sd", NULL};
 static const char *const dtypes[] = {"f32", "bf16", "auto", NULL};
 static const char *const reports[] = {"auto", "none", "plain", "twins", NULL};
-enum { DTYPE_BF16 = 1, DTYPE_AUTO = 2 };
 
 const eq_option eq_generate_table[] = {
     {.heading = "Model and results"},
@@ -308,7 +308,7 @@ void eq_generate_fill_options(eq_generate_run *r)
         .coupled = s->coupled,
         .micro_batch = s->micro_batch,
         .memory_bytes = (size_t)s->memory,
-        .bf16 = s->dtype == DTYPE_BF16 || (s->dtype == DTYPE_AUTO && eq_bf16_is_fast()),
+        .bf16 = eq_compute_dtype(call->ctx, dtypes[s->dtype]) == EQ_BF16,
         .negative_prompt = s->negative,
         .cfg = eq_given(call, "cfg") ? s->cfg : 0,
         .tokenizer = s->tokenizer,

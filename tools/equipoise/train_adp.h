@@ -38,6 +38,7 @@ typedef struct eq_adp_run {
     const eq_adp_settings *s;
     char *model;
     eq_pipeline *pipeline;
+    eq_dtype dtype;            /* that the network is computed in */
     eq_dataset data;           /* names of --images */
     eq_adp_recorded learnt;    /* what the heads learn from */
     eq_classifier *classifier; /* NULL: labels come from elsewhere */

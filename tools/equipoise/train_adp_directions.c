@@ -55,7 +55,7 @@ static eq_status through_decoder(eq_adp_run *r, const char *folder, eq_adp *adps
                                      .images = x,
                                      .count = images,
                                      .batch = images < BATCH ? images : BATCH,
-                                     .dtype = r->s->dtype == 1 ? EQ_BF16 : EQ_F32,
+                                     .dtype = r->dtype,
                                      .seed = (uint64_t)r->call->common.seed,
                                      .progress = show_timesteps,
                                      .user = r};

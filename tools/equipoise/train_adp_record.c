@@ -86,7 +86,7 @@ eq_record_options eq_adp_record_options(eq_adp_recorded *images)
                            .eta = s->eta,
                            .seed = (uint64_t)r->call->common.seed,
                            .micro_batch = s->micro_batch,
-                           .bf16 = s->dtype == 1,
+                           .bf16 = r->dtype == EQ_BF16,
                            .prompts = &s->prompt,
                            .prompt_count = s->prompt ? 1 : 0,
                            .negative_prompt = s->negative,

@@ -101,11 +101,12 @@
         .help = "show images of rare classes more often, up to ten times"                                              \
     }
 
-/* Choices in the order of eq_dtype. */
+static const char *const eq_training_dtypes[] = {"f32", "bf16", NULL};
+
 #define EQ_TRAINING_DTYPE                                                                                              \
     {                                                                                                                  \
-        .name = "dtype", .kind = EQ_CHOICE, .value = "NAME", .choices = (const char *const[]){"f32", "bf16", NULL},    \
-        .standard = "f32", .member = offsetof(settings, dtype), .help = "numbers to compute the network in"            \
+        .name = "dtype", .kind = EQ_CHOICE, .value = "NAME", .choices = eq_training_dtypes, .standard = "f32",         \
+        .member = offsetof(settings, dtype), .help = "numbers to compute the network in"                               \
     }
 
 #define EQ_TRAINING_WEIGHTS(of)                                                                                        \

@@ -5,6 +5,9 @@
 
 #include "kernels/kernel.h"
 
+extern const eq_kernel eq_cpu_conv2d;
+extern const eq_kernel eq_cpu_conv2d_grad_input;
+extern const eq_kernel eq_cpu_conv2d_grad_weight;
 extern const eq_kernel eq_cpu_activation;
 extern const eq_kernel eq_cpu_activation_grad;
 extern const eq_kernel eq_cpu_add;
