@@ -30,7 +30,7 @@ END
 backends() {
     cat <<'END'
 src/kernels/ref     kernels/kernel.h kernels/ref/
-src/kernels/cpu     kernels/kernel.h kernels/cpu/
+src/kernels/cpu     kernels/kernel.h kernels/cpu/ base/
 src/kernels/onednn  kernels/kernel.h kernels/onednn/ kernels/cpu/simd.h base/
 END
 }

@@ -77,7 +77,7 @@ static eq_record_options options_of(int64_t micro_batch)
 static void assert_near_h(uint16_t a, uint16_t b)
 {
     double x = (double)eq_f16_to_f32(a), y = (double)eq_f16_to_f32(b);
-    if (!(fabs(x - y) <= fabs(x) / 1024 + 1e-5))
+    if (!(fabs(x - y) <= fabs(x) / 1024 + TINY_TRAJECTORY_ERROR))
         fail_msg("h of %g and %g", x, y);
 }
 
