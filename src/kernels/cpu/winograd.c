@@ -5,7 +5,7 @@
 #include "kernels/cpu/winograd_points.h"
 
 /* ROWS: tiles that a step of the products takes; a block's products are made for CHUNK panels at a time. */
-enum { ROWS = 6, CHUNK = 2, CACHE_NUMBERS = 80 << 10 };
+enum { ROWS = 6, CHUNK = 2, CACHE_NUMBERS = 32 << 10 };
 enum { SMALL = 4 << 20 }; /* transformed weights that are not worth a thought */
 
 static bool is_offered(void)
