@@ -53,6 +53,7 @@ done
 
 # On balanced portraits, noised, with the classifier's answers as labels.
 "$tool" train adp --model "$work/model" --classifier "$work/classifier" --from noise \
+    --attribute gender --attribute skin --attribute age --attribute glasses \
     --images "$work/classifier-train/images" --count 2400 --every 4 --dtype bf16 --seed 51 --out "$work/model/adp"
 
 model=$work/occupations
