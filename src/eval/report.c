@@ -16,6 +16,7 @@ static eq_status write_page(eq_report *report)
     EQ_TRY(eq_report_images(report));
     eq_report_shares(report);
     eq_report_joints(report);
+    EQ_TRY(eq_report_prompts(report));
     eq_report_curves(report);
     eq_report_measures(report);
     eq_report_evaluator(report);

@@ -31,6 +31,13 @@ void eq_report_close_page(eq_report *report);
 char *eq_report_headline(const eq_report *report);
 void eq_report_summary(eq_report *report, const char *headline);
 void eq_report_cautions(eq_report *report);
+/* A bar of shares, obtained or asked for, and what its colours mean. classes: [count] */
+void eq_report_strip(eq_html *html, const char *label, const eq_report_class *classes, int count, bool asked);
+void eq_report_legend(eq_html *html, const eq_report_class *classes, int count);
+
+/* report_prompts.c: shares by prompt, where the images are of several and a target is asked for. */
+bool eq_report_has_prompts(const eq_report_run *run);
+eq_status eq_report_prompts(eq_report *report);
 
 /* report_figures.c: contact sheets, bars, P per step, joint targets. */
 eq_status eq_report_images(eq_report *report);

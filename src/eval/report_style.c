@@ -120,6 +120,7 @@ static const char TABLES[] =
     "thead th{font-size:.8125rem;font-weight:600;color:var(--quiet)}tbody th{font-weight:400}\n"
     ".numbers{min-width:min(100%,640px)}\n"
     ".numbers td,.numbers thead th:not(:first-child){text-align:right;white-space:nowrap;padding:.5rem 0 .5rem 1.4rem}\n"
+    ".prompts .strips{width:100%;min-width:280px;text-align:left}.prompts .strip{margin:0 0 2px}\n"
     ".numbers tbody th{min-width:9em}.numbers .group th{font-weight:600;padding-top:1rem}\n"
     ".meaning{display:block;color:var(--quiet);font-size:.8125rem;max-width:32em;min-width:15em}\n"
     ".interval{color:var(--quiet);display:inline-block;min-width:5.4em}\n"

@@ -91,7 +91,7 @@ typedef struct subject {
     double distance, noise_floor, noise_floor_95; /* NaN where not known */
 } subject;
 
-static void strip(eq_html *html, const char *label, const eq_report_class *classes, int count, bool asked)
+void eq_report_strip(eq_html *html, const char *label, const eq_report_class *classes, int count, bool asked)
 {
     eq_html_format(html, "<div class=\"strip\"><span class=\"strip-name\">%s</span><span class=\"strip-bar\">", label);
     for (int i = 0; i < count; i++) {
@@ -107,7 +107,7 @@ static void strip(eq_html *html, const char *label, const eq_report_class *class
     eq_html_raw(html, "</span></div>");
 }
 
-static void legend(eq_html *html, const eq_report_class *classes, int count)
+void eq_report_legend(eq_html *html, const eq_report_class *classes, int count)
 {
     eq_html_raw(html, "<p class=\"legend\">");
     for (int i = 0; i < count; i++)
@@ -168,11 +168,11 @@ static void verdict_card(eq_report *report, const subject *s)
     if (s->count <= 12) {
         eq_html_raw(html, "<div class=\"strips\">");
         if (s->before != NULL)
-            strip(html, "before", s->before, s->before_count, false);
-        strip(html, "obtained", s->classes, s->count, false);
-        strip(html, "asked", s->classes, s->count, true);
+            eq_report_strip(html, "before", s->before, s->before_count, false);
+        eq_report_strip(html, "obtained", s->classes, s->count, false);
+        eq_report_strip(html, "asked", s->classes, s->count, true);
         eq_html_raw(html, "</div>");
-        legend(html, s->classes, s->count);
+        eq_report_legend(html, s->classes, s->count);
     }
     verdict_reason(html, s, report->run->n);
     verdict_before(html, s, report->before != NULL && report->before->n == report->run->n);
@@ -245,6 +245,8 @@ static void contents(eq_report *report)
         eq_html_raw(html, "<li><a href=\"#shares\">Asked and obtained</a></li>\n");
     if (report->run->joint_count > 0)
         eq_html_raw(html, "<li><a href=\"#joint\">Combinations</a></li>\n");
+    if (eq_report_has_prompts(report->run))
+        eq_html_raw(html, "<li><a href=\"#prompts\">Prompt by prompt</a></li>\n");
     eq_html_raw(html, "<li><a href=\"#steps\">While sampling</a></li>\n<li><a href=\"#measures\">Measures</a></li>\n"
                       "<li><a href=\"#cautions\">What this does not say</a></li>\n"
                       "<li><a href=\"#record\">Record</a></li>\n</ul></nav>\n");
