@@ -1,4 +1,4 @@
-/* Heads in the published form. The container does not matter (see test_torch_file.c); here it is safetensors. */
+/* Heads in the published form. The container does not matter (see test_torch_containers.c); here it is safetensors. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
