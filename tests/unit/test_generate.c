@@ -1,5 +1,5 @@
-/* Whole generations with a tiny random model: what the images depend on and what they do not, presets, the record of a
- * run, refusals. */
+/* Whole generations with a tiny random model: samplers, methods and presets, the record of a run, refusals, and
+ * calibration. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,133 +8,8 @@
 #include <cmocka.h>
 #include <omp.h>
 
-#include "equipoise/generate.h"
-#include "guidance/adp_file.h"
 #include "guidance/guidance.h"
-#include "run/pipeline.h"
-#include "temporary.h"
-#include "unit/tiny.h"
-
-static eq_context *ctx;
-static void *folder;
-static eq_pipeline *pipeline;
-static eq_targets balanced, none;
-
-static int setup(void **state)
-{
-    if (temporary_setup(&folder) != 0)
-        return -1;
-    eq_unet_config unet = tiny_unet();
-    eq_attribute gender = tiny_gender(), age = tiny_age();
-    eq_adp adps[2];
-    char *model = eq_path_join(folder, "model"), *adp = eq_path_join(model, "adp");
-    char *paths[2] = {eq_path_join(adp, "gender.safetensors"), eq_path_join(adp, "age.safetensors")};
-    assert_ok(tiny_model(ctx, model, &unet, 3));
-    assert_ok(tiny_adp(ctx, &gender, 10, 50, 0, eq_shape_of(8, 8, 16), 8, 1, &adps[0]));
-    assert_ok(tiny_adp(ctx, &age, 10, 50, 4, eq_shape_of(8, 8, 16), 8, 2, &adps[1]));
-    assert_ok(eq_make_folders(ctx, adp));
-    for (int i = 0; i < 2; i++) {
-        assert_ok(eq_adp_write(ctx, paths[i], &adps[i]));
-        eq_adp_free(&adps[i]);
-        free(paths[i]);
-    }
-    assert_ok(eq_pipeline_open(ctx, model, &pipeline));
-    free(model);
-    free(adp);
-    int count;
-    const eq_attribute *known = eq_pipeline_attributes(pipeline, &count);
-    assert_ok(eq_targets_add(ctx, &balanced, "gender=female:0.5,male:0.5", known, count));
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    eq_targets_free(&balanced);
-    eq_pipeline_close(pipeline);
-    return temporary_teardown(&folder);
-}
-
-static eq_generation generate(const eq_generate_options *options, const eq_targets *targets)
-{
-    eq_generation out;
-    assert_ok(eq_generate(pipeline, options, targets, &out));
-    return out;
-}
-
-/* Largest difference of two pixels of the `count` images. */
-static int most_apart(const eq_generation *a, int64_t first_a, const eq_generation *b, int64_t first_b, int64_t count)
-{
-    int most = 0;
-    for (int64_t i = 0; i < count * TINY_PIXELS; i++) {
-        int d = abs(a->pixels[first_a * TINY_PIXELS + i] - b->pixels[first_b * TINY_PIXELS + i]);
-        most = d > most ? d : most;
-    }
-    return most;
-}
-
-static void micro_batches_do_not_matter(void **state)
-{
-    static const char *const methods[] = {"distribution", "sample", "assign"};
-    for (int m = 0; m < 3; m++) {
-        eq_generate_options options = {.count = 10, .steps = 5, .method = methods[m], .strength = 2};
-        options.micro_batch = 4;
-        eq_generation small = generate(&options, &balanced);
-        options.micro_batch = 64;
-        eq_generation large = generate(&options, &balanced);
-        options.micro_batch = 4;
-        eq_generation again;
-        options.memory_bytes = 1;
-        assert_fails(eq_generate(pipeline, &options, &balanced, &again), EQ_BAD_USAGE, "too few");
-        options.memory_bytes = small.process_bytes + small.held_bytes;
-        while (eq_generate(pipeline, &options, &balanced, &again) != EQ_OK) /* encoded again instead of kept */
-            options.memory_bytes += 20000;
-        assert_int_equal(again.carry_bytes, 0);
-        assert_true(again.process_bytes + again.arena_bytes + again.weight_bytes + again.held_bytes <=
-                    options.memory_bytes);
-        options.memory_bytes = 0;
-        assert_true(most_apart(&small, 0, &large, 0, 10) <= 1);
-        assert_int_equal(most_apart(&small, 0, &again, 0, 10), 0);
-        assert_true(again.unet_passes > small.unet_passes);
-        assert_near(small.unet_passes, 50, 0);
-        eq_generation_free(&small);
-        eq_generation_free(&large);
-        eq_generation_free(&again);
-    }
-}
-
-static void threads_do_not_matter(void **state)
-{
-    int threads = omp_get_max_threads();
-    eq_generate_options options = {.count = 6, .steps = 6, .eta = 1, .strength = 2};
-    omp_set_num_threads(1);
-    eq_generation one = generate(&options, &balanced);
-    omp_set_num_threads(3);
-    eq_generation three = generate(&options, &balanced);
-    omp_set_num_threads(threads);
-    assert_true(most_apart(&one, 0, &three, 0, 6) <= 1);
-    eq_generation_free(&one);
-    eq_generation_free(&three);
-}
-
-/* Without guidance, an image is the same whatever it is made with. */
-static void unguided_images_stand_alone(void **state)
-{
-    eq_generate_options options = {.count = 5, .steps = 6, .eta = 0.5, .seed = 3};
-    eq_generation all = generate(&options, &none);
-    options.count = 2;
-    options.first_index = 2;
-    eq_generation some = generate(&options, &none);
-    assert_true(most_apart(&all, 2, &some, 0, 2) <= 1);
-    assert_true(most_apart(&all, 0, &some, 0, 2) > 50);
-    for (int i = 0; i < 5; i++)
-        assert_false(all.moved[i]);
-    options.seed = 4;
-    eq_generation other = generate(&options, &none);
-    assert_true(most_apart(&other, 0, &some, 0, 2) > 50);
-    eq_generation_free(&all);
-    eq_generation_free(&some);
-    eq_generation_free(&other);
-}
+#include "unit/generation_bed.h"
 
 /* Guidance reaches every call of every sampler; P is recorded once a step, under the timestep where the step begins. */
 static void every_sampler_is_guided(void **state)
@@ -186,82 +61,6 @@ static void the_models_own_sampler(void **state)
     eq_generation_free(&named);
     eq_generation_free(&standard);
     eq_generation_free(&ddim);
-}
-
-/* Method none with targets, as the baseline has it, makes the same images. */
-static void method_none_ignores_targets(void **state)
-{
-    eq_generate_options options = {.count = 3, .steps = 5};
-    eq_generation plain = generate(&options, &none);
-    options.method = "none";
-    eq_generation with = generate(&options, &balanced);
-    assert_int_equal(most_apart(&plain, 0, &with, 0, 3), 0);
-    assert_near(with.strengths[1], 0, 0);
-    eq_generation_free(&plain);
-    eq_generation_free(&with);
-}
-
-static void coupled_groups_are_runs_of_their_own(void **state)
-{
-    eq_generate_options options = {.count = 7, .steps = 5, .coupled = 3, .strength = 2};
-    eq_generation whole = generate(&options, &balanced);
-    assert_int_equal(whole.coupled, 3);
-    static const int64_t firsts[] = {0, 3, 6}, counts[] = {3, 3, 1};
-    for (int g = 0; g < 3; g++) {
-        options = (eq_generate_options){.count = counts[g], .first_index = firsts[g], .steps = 5, .strength = 2};
-        eq_generation group = generate(&options, &balanced);
-        assert_int_equal(most_apart(&whole, firsts[g], &group, 0, counts[g]), 0);
-        int gender = 1; /* after age, by file name */
-        assert_memory_equal(whole.predictions[gender] + 2 * firsts[g], group.predictions[gender],
-                            (size_t)counts[g] * 2 * sizeof(float));
-        eq_generation_free(&group);
-    }
-    eq_generation_free(&whole);
-}
-
-/* Compiled networks serve the groups and runs that follow, and make the same images as fresh ones. */
-static void networks_are_kept(void **state)
-{
-    eq_pipeline *fresh;
-    char *model = eq_path_join(folder, "model");
-    assert_ok(eq_pipeline_open(ctx, model, &fresh));
-    eq_networks *networks = &fresh->networks;
-    static const struct {
-        int64_t count, coupled, micro_batch;
-        int bf16, compiled; /* compiled: so far */
-    } runs[] = {
-        {4, 0, 0, 0, 1}, {4, 0, 0, 0, 1}, {20, 4, 0, 0, 1}, {6, 0, 0, 0, 2}, {4, 0, 0, 0, 2},
-        {8, 0, 4, 0, 2}, {4, 0, 0, 1, 3}, {4, 0, 0, 0, 3},  {7, 4, 0, 0, 4}, /* 4 and 3 */
-    };
-    for (size_t i = 0; i < sizeof runs / sizeof runs[0]; i++) {
-        eq_generate_options options = {.count = runs[i].count,
-                                       .coupled = runs[i].coupled,
-                                       .micro_batch = runs[i].micro_batch,
-                                       .bf16 = runs[i].bf16,
-                                       .steps = 3,
-                                       .strength = 2};
-        eq_generation kept, own;
-        eq_pipeline *alone;
-        assert_ok(eq_generate(fresh, &options, &balanced, &kept));
-        assert_int_equal(networks->denoisers_compiled, runs[i].compiled);
-        assert_ok(eq_pipeline_open(ctx, model, &alone));
-        assert_ok(eq_generate(alone, &options, &balanced, &own));
-        assert_int_equal(most_apart(&kept, 0, &own, 0, runs[i].count), 0);
-        assert_near(kept.unet_passes, own.unet_passes, 0);
-        eq_generation_free(&kept);
-        eq_generation_free(&own);
-        eq_pipeline_close(alone);
-    }
-    /* Within bounds, what is kept does not stand beside what is needed. */
-    eq_generate_options bounded = {.count = 4, .steps = 3, .strength = 2, .memory_bytes = (size_t)1 << 40};
-    eq_generation out;
-    assert_ok(eq_generate(fresh, &bounded, &balanced, &out));
-    assert_int_equal(networks->denoisers_compiled, 4);
-    assert_non_null(networks->denoisers[0]);
-    assert_null(networks->denoisers[1]);
-    eq_generation_free(&out);
-    eq_pipeline_close(fresh);
-    free(model);
 }
 
 /* (Whether the set moves to its target is the model's affair, and a random one's is none.) */
@@ -485,14 +284,8 @@ static void calibration(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(micro_batches_do_not_matter),
-        cmocka_unit_test(threads_do_not_matter),
-        cmocka_unit_test(unguided_images_stand_alone),
         cmocka_unit_test(every_sampler_is_guided),
         cmocka_unit_test(the_models_own_sampler),
-        cmocka_unit_test(method_none_ignores_targets),
-        cmocka_unit_test(coupled_groups_are_runs_of_their_own),
-        cmocka_unit_test(networks_are_kept),
         cmocka_unit_test(methods_move_images),
         cmocka_unit_test(what_is_recorded),
         cmocka_unit_test(progress_and_cancellation),
