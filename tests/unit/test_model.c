@@ -289,7 +289,7 @@ static void not_too_many_predictors(void **state)
     assert_ok(eq_pipeline_open(ctx, *state, &pipeline));
     static const char *const classes[] = {"no", "yes"};
     for (int i = 0; i < 9; i++) {
-        char name[8];
+        char name[16];
         eq_adp adp;
         snprintf(name, sizeof name, "a%d", i);
         assert_ok(tiny_adp(ctx, &(eq_attribute){name, 2, classes}, 1, 0, 0, eq_shape_of(8, 8, 16), 1, 1, &adp));
