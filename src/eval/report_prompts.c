@@ -31,9 +31,9 @@ static size_t find_prompts(const eq_manifest *manifest, const char **names)
 }
 
 /* The attribute's classes among the images of a prompt, with the targets of the whole. Returns how many images have a
- * label. out: [class_count] */
-static double count_classes(const eq_report_run *run, const eq_report_attribute *a, const char *prompt,
-                            eq_report_class *out)
+ * label. rows: [images of the run] theirs among the labels, as the sheet has them; out: [class_count] */
+static double count_classes(const eq_report_run *run, const int64_t *rows, const eq_report_attribute *a,
+                            const char *prompt, eq_report_class *out)
 {
     const eq_labels *labels = &run->labels;
     int column = labelled_as(run, a->name);
@@ -42,15 +42,16 @@ static double count_classes(const eq_report_run *run, const eq_report_attribute 
     for (int k = 0; k < a->class_count; k++)
         out[k].count = 0;
     for (size_t i = 0; column >= 0 && i < run->manifest.count; i++) {
-        const eq_manifest_entry *entry = &run->manifest.entries[i];
-        int64_t row =
-            entry->prompt != NULL && strcmp(entry->prompt, prompt) == 0 ? eq_labels_find(labels, entry->file) : -1;
-        int class = row >= 0 ? labels->classes[row * labels->attribute_count + column] : -1;
-        for (int k = 0; class >= 0 && k < a->class_count; k++)
-            if (strcmp(a->classes[k].name, labels->attributes[column].class_names[class]) == 0) {
-                out[k].count++;
-                n++;
-            }
+        const char *own = run->manifest.entries[i].prompt;
+        int class = rows[i] >= 0 ? labels->classes[rows[i] * labels->attribute_count + column] : -1;
+        if (class < 0 || own == NULL || strcmp(own, prompt) != 0)
+            continue;
+        const eq_report_class *found =
+            eq_report_find_class(out, a->class_count, labels->attributes[column].class_names[class]);
+        if (found != NULL) {
+            out[found - out].count++;
+            n++;
+        }
     }
     for (int k = 0; k < a->class_count; k++)
         out[k].frequency = (eq_estimate){n > 0 ? out[k].count / n : NAN, NAN, NAN};
@@ -62,9 +63,9 @@ static void prompt_row(eq_report *report, const eq_report_attribute *a, const ch
 {
     eq_html *html = &report->html;
     int count = a->class_count;
-    double n = count_classes(report->run, a, prompt, classes), was = 0;
+    double n = count_classes(report->run, report->sheet.label_rows, a, prompt, classes), was = 0;
     if (labelled_as(report->before, a->name) >= 0)
-        was = count_classes(report->before, a, prompt, classes + count);
+        was = count_classes(report->before, report->before_sheet.label_rows, a, prompt, classes + count);
     eq_html_format(html, "<tr><th scope=\"row\">%s</th><td>%.0f</td><td class=\"strips\">", prompt, n);
     if (was > 0)
         eq_report_strip(html, "before", classes + count, count, false);

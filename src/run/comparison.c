@@ -1,5 +1,4 @@
 #include "run/comparison.h"
-#include "run/compute_dtype.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +9,7 @@
 #include "guidance/target.h"
 #include "run/class_words.h"
 #include "run/comparison_parts.h"
+#include "run/compute_dtype.h"
 #include "run/session.h"
 
 static const double CHECKPOINT_SECONDS = 120;

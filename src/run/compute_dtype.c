@@ -12,9 +12,8 @@ eq_dtype eq_compute_dtype(eq_context *ctx, const char *dtype)
     if (eq_bf16_is_fast())
         return EQ_BF16;
     if (strcmp(dtype, "bf16") == 0)
-        eq_log(
-            ctx, EQ_LOG_WARNING,
-            "this processor has no instructions for bfloat16, which would take a hundred times as long: computing in "
-            "float32");
+        eq_log(ctx, EQ_LOG_WARNING,
+               "this processor has no instructions for bfloat16, which would take a hundred times as long: computing "
+               "in float32");
     return EQ_F32;
 }

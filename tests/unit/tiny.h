@@ -39,12 +39,12 @@
             fail_msg("%s: expected %.9g, found %.9g, further apart than %g", #found, expected_, found_, tolerance_);   \
     } while (0)
 
-/* |a - b| / |b| */
 /* What float32 may differ by where the same is computed in another order (the kernels take images together, and how
  * depends on their number): of one call of a network, and of a trajectory, which multiplies it. */
 #define TINY_CALL_ERROR       1e-5
 #define TINY_TRAJECTORY_ERROR 1e-4
 
+/* |a - b| / |b| */
 static inline double tiny_relative_error(const float *a, const float *b, size_t count)
 {
     double difference = 0, size = 0;

@@ -23,30 +23,23 @@ static bool has_bias(const eq_node *node)
 
 static int64_t parameter_count(const eq_winograd *conv)
 {
-    return eq_winograd_weight_count(conv) + (conv->co + 15) / 16 * 16;
+    return eq_winograd_weight_count(conv) + conv->panels * EQ_WINOGRAD_PANEL;
 }
 
-/* x, y: of the node, whichever way it goes */
+/* The gradient is a convolution of dy with the weights turned, and what padding leaves of the kernel's overlap. */
 static bool plan(const eq_graph *graph, const eq_node *node, eq_winograd *conv)
 {
-    const eq_value_info *x = eq_info(graph, node->in[0]);
-    const eq_shape *weight = eq_shape_at(graph, node->in[1]), *y = eq_shape_at(graph, node->out[0]);
-    const eq_attr *attr = &node->attr;
-    if (x->dtype != EQ_F32 || attr->stride != 1 || weight->dim[2] != 3 || weight->dim[3] != 3)
+    if (!eq_winograd_plan(&node->attr, eq_info(graph, node->in[0]), eq_shape_at(graph, node->in[1]),
+                          eq_shape_at(graph, node->out[0]), conv))
         return false;
-    bool turned = strcmp(node->op->name, "conv2d_grad_input") == 0;
-    *conv = (eq_winograd){.n = x->shape.dim[0],
-                          .h = x->shape.dim[1],
-                          .w = x->shape.dim[2],
-                          .ci = x->shape.dim[3],
-                          .ho = y->dim[1],
-                          .wo = y->dim[2],
-                          .co = y->dim[3],
-                          .pad_top = turned ? 2 - attr->pad_top : attr->pad_top,
-                          .pad_left = turned ? 2 - attr->pad_left : attr->pad_left,
-                          .activation = turned ? EQ_ACT_NONE : attr->activation,
-                          .turned = turned};
-    return eq_winograd_plan(conv);
+    conv->turned = strcmp(node->op->name, "conv2d_grad_input") == 0;
+    if (conv->turned) {
+        conv->pad_top = 2 - conv->pad_top;
+        conv->pad_left = 2 - conv->pad_left;
+    } else {
+        conv->activation = node->attr.activation;
+    }
+    return true;
 }
 
 static bool supports(const eq_graph *graph, const eq_node *node)

@@ -12,20 +12,8 @@ enum { BLOCK = 96, ROWS = 4 };
 /* in: x: [n, h, w, ci], dy: [n, ho, wo, co]; out: dw: [co, ci, 3, 3], db: [co] */
 static bool plan(const eq_graph *graph, const eq_node *node, eq_winograd *conv)
 {
-    const eq_value_info *x = eq_info(graph, node->in[0]);
-    const eq_shape *dy = eq_shape_at(graph, node->in[1]), *weight = &node->attr.shape;
-    if (x->dtype != EQ_F32 || node->attr.stride != 1 || weight->dim[2] != 3 || weight->dim[3] != 3)
-        return false;
-    *conv = (eq_winograd){.n = x->shape.dim[0],
-                          .h = x->shape.dim[1],
-                          .w = x->shape.dim[2],
-                          .ci = x->shape.dim[3],
-                          .ho = dy->dim[1],
-                          .wo = dy->dim[2],
-                          .co = dy->dim[3],
-                          .pad_top = node->attr.pad_top,
-                          .pad_left = node->attr.pad_left};
-    return eq_winograd_plan(conv);
+    return eq_winograd_plan(&node->attr, eq_info(graph, node->in[0]), &node->attr.shape,
+                            eq_shape_at(graph, node->in[1]), conv);
 }
 
 static bool supports(const eq_graph *graph, const eq_node *node)
@@ -53,11 +41,11 @@ static size_t scratch_bytes_of(const eq_winograd *c)
 static space lay_out(const eq_winograd *c, void *scratch)
 {
     space s = {.columns = c->panels * PANEL, .total = scratch};
-    s.v = (float *)(s.total + s.columns);
-    s.y = s.v + POINTS * BLOCK * c->ci;
-    s.du = s.y + POINTS * BLOCK * s.columns;
+    s.du = (float *)(s.total + s.columns);
     s.zero = s.du + POINTS * c->ci * s.columns;
-    s.sums = s.zero + c->ci;
+    s.v = s.zero + c->ci;
+    s.y = s.v + POINTS * BLOCK * c->ci;
+    s.sums = s.y + POINTS * BLOCK * s.columns;
     return s;
 }
 
@@ -176,7 +164,7 @@ static eq_status run(const eq_kernel_env *env, const eq_node *node, void *kept, 
     const float *x = in[0], *dy = in[1];
     float *db = out[1];
     space s = lay_out(c, scratch);
-    memset(scratch, 0, scratch_bytes_of(c));
+    memset(scratch, 0, (size_t)((unsigned char *)s.v - (unsigned char *)scratch));
     int64_t tiles = c->n * c->down * c->across;
 #pragma omp parallel num_threads(c->threads)
     for (int64_t first = 0; first < tiles; first += BLOCK) {

@@ -17,9 +17,20 @@ static bool is_offered(void)
 #endif
 }
 
-bool eq_winograd_plan(eq_winograd *c)
+bool eq_winograd_plan(const eq_attr *attr, const eq_value_info *x, const eq_shape *weight, const eq_shape *y,
+                      eq_winograd *c)
 {
-    if (!is_offered() || c->ci % WIDTH != 0 || c->co % WIDTH != 0)
+    *c = (eq_winograd){.n = x->shape.dim[0],
+                       .h = x->shape.dim[1],
+                       .w = x->shape.dim[2],
+                       .ci = x->shape.dim[3],
+                       .ho = y->dim[1],
+                       .wo = y->dim[2],
+                       .co = y->dim[3],
+                       .pad_top = attr->pad_top,
+                       .pad_left = attr->pad_left};
+    if (!is_offered() || x->dtype != EQ_F32 || attr->stride != 1 || weight->dim[2] != 3 || weight->dim[3] != 3 ||
+        c->ci % WIDTH != 0 || c->co % WIDTH != 0)
         return false;
     c->down = (c->ho + OUT - 1) / OUT;
     c->across = (c->wo + OUT - 1) / OUT;
@@ -221,8 +232,8 @@ void eq_winograd_run(const eq_winograd *c, const float *x, const float *u, const
         space s = {.v = (float *)scratch + space_numbers(c) * omp_get_thread_num()};
         s.m = s.v + POINTS * c->block * c->ci;
         s.zero = s.m + POINTS * c->block * CHUNK * PANEL;
-        /* The last block's products take rows that no tile has filled. */
-        memset(s.v, 0, (size_t)space_numbers(c) * sizeof(float));
+        /* The last block's products take rows that no tile has filled, too: nobody reads what comes of them. */
+        memset(s.zero, 0, (size_t)c->ci * sizeof(float));
 #pragma omp for schedule(static)
         for (int64_t b = 0; b < blocks; b++) {
             int64_t first = b * c->block, rows = eq_min_i64(c->block, tiles - first);

@@ -22,10 +22,12 @@ typedef struct eq_winograd {
 
 enum { EQ_WINOGRAD_PANEL = 16 };
 
-/* Completes what follows from the shapes. False where another kernel should take the convolution: channels are no
- * multiples of 8, the processor lacks the instructions, or the transformed weights (four times their size) would take
- * too much memory for what a picture is. The number of pictures has no say, so that it does not change results. */
-bool eq_winograd_plan(eq_winograd *conv);
+/* Describes a convolution of x with `weight` to y, and plans it. False where another kernel should take it: it is none
+ * of 3x3 with a stride of 1 in float32, channels are no multiples of 8, the processor lacks the instructions, or the
+ * transformed weights (four times their size) would take too much memory for what a picture is. The number of pictures
+ * has no say, so that it does not change results. */
+bool eq_winograd_plan(const eq_attr *attr, const eq_value_info *x, const eq_shape *weight, const eq_shape *y,
+                      eq_winograd *conv);
 
 /* Numbers in the transformed weights. */
 int64_t eq_winograd_weight_count(const eq_winograd *conv);
