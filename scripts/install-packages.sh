@@ -21,6 +21,7 @@ module:libwebp         libwebp-dev       libwebp-devel        webp
 module:libzip          libzip-dev        libzip-devel         libzip
 module:cairo           libcairo2-dev     cairo-devel          cairo
 module:lapacke         liblapacke-dev    lapack-devel         lapack
+module:openblas        libopenblas-openmp-dev  openblas-devel  -
 module:blas            libblas-dev       blas-devel           lapack
 module:popt            libpopt-dev       popt-devel           popt
 module:libutf8proc     libutf8proc-dev   utf8proc-devel       utf8proc

@@ -212,9 +212,11 @@ static eq_status draw_courses(const eq_comparison_page *page, const json_t *meth
     for (size_t i = 0; i < count && status == EQ_OK; i++) {
         const json_t *method = json_array_get(methods, i);
         status = read_course(page, method, attribute, &courses[i]);
-        if (status == EQ_OK && courses[i].steps > 1 && courses[i].steps == courses[0].steps)
-            series[drawn++] = (eq_chart_series){eq_page_text(method, "name", "?"), courses[i].values, NULL,
-                                                drawn ? NAN : wanted, (int)i};
+        if (status == EQ_OK && courses[i].steps > 1 && courses[i].steps == courses[0].steps) {
+            series[drawn] = (eq_chart_series){eq_page_text(method, "name", "?"), courses[i].values, NULL,
+                                              drawn ? NAN : wanted, (int)i};
+            drawn++;
+        }
     }
     if (status == EQ_OK && drawn > 0) {
         eq_html_format(page->html,
