@@ -38,10 +38,10 @@ classifier evaluator convnet evaluator-train 2
     --skip-dropout 0.8 --timestep-power 2.5 --steps 1300 --batch 32 --learning-rate 4e-4 --warmup 60 --ema 0.998 \
     --dtype bf16 --weights bf16 --seed 12 --resume
 
-# On the classifier's balanced portraits, noised, with its answers as labels: in a biased set, the directions of
+# On inversions of the classifier's balanced portraits, with its answers as labels: in a biased set, the directions of
 # attributes that go together cannot be told apart. Then fitted to what becomes of the model's own samples.
-"$tool" train adp --model "$work/unet" --classifier "$work/classifier" --from noise \
-    --images "$work/classifier-train/images" --count 2400 --every 4 --own-samples 400 --dtype bf16 --seed 21 --out "$work/unet/adp"
+"$tool" train adp --model "$work/unet" --classifier "$work/classifier" --from inversion \
+    --images "$work/classifier-train/images" --count 1200 --every 4 --own-samples 300 --seed 21 --out "$work/unet/adp"
 
 model=$work/portraits
 mkdir -p "$model/classifier" "$model/evaluator" "$model/adp"

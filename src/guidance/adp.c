@@ -47,6 +47,7 @@ void eq_adp_free(eq_adp *adp)
     free(adp->weight2);
     free(adp->bias2);
     free(adp->accuracy);
+    free(adp->outcome_accuracy);
     free(adp->direction);
     *adp = (eq_adp){0};
 }
@@ -95,9 +96,10 @@ int eq_adp_head(const eq_adp *adp, double timestep)
 double eq_adp_sight(const eq_adp *adp, int head)
 {
     double chance = 1.0 / adp->attribute.classes;
-    if (!adp->accuracy || isnan(adp->accuracy[head]))
+    const float *accuracy = adp->outcome_accuracy ? adp->outcome_accuracy : adp->accuracy;
+    if (!accuracy || isnan(accuracy[head]))
         return 1;
-    return fmax(0, (adp->accuracy[head] - chance) / (1 - chance));
+    return fmax(0, (accuracy[head] - chance) / (1 - chance));
 }
 
 size_t eq_adp_work(const eq_adp *adp, int64_t n)

@@ -17,16 +17,18 @@ typedef struct eq_adp_factor {
 } eq_adp_factor;
 
 typedef struct eq_adp {
-    eq_attribute attribute; /* owned */
-    int heads;              /* number of trained timesteps */
-    int64_t *timesteps;     /* [heads] ascending */
-    eq_shape h_shape;       /* [h, w, c] */
-    int64_t h_count;        /* h * w * c */
-    int hidden;             /* units of the MLP; 0: linear */
-    float *weight, *bias;   /* [heads, outputs, h_count], h in [h, w, c] order; [heads, outputs]; outputs = hidden or
-                               classes */
-    float *weight2, *bias2; /* [heads, classes, hidden], [heads, classes]; NULL when linear */
-    float *accuracy;        /* [heads] on held-out images, NaN where there were none; NULL when not known */
+    eq_attribute attribute;  /* owned */
+    int heads;               /* number of trained timesteps */
+    int64_t *timesteps;      /* [heads] ascending */
+    eq_shape h_shape;        /* [h, w, c] */
+    int64_t h_count;         /* h * w * c */
+    int hidden;              /* units of the MLP; 0: linear */
+    float *weight, *bias;    /* [heads, outputs, h_count], h in [h, w, c] order; [heads, outputs]; outputs = hidden or
+                                classes */
+    float *weight2, *bias2;  /* [heads, classes, hidden], [heads, classes]; NULL when linear */
+    float *accuracy;         /* [heads] on held-out images, NaN where there were none; NULL when not known */
+    float *outcome_accuracy; /* [heads] at what becomes of the model's own samples (train/outcome_fit.h), NaN and NULL
+                                as above */
     float *direction;   /* [heads, classes, h_count] mean h of each class less the mean of those means, in training, of
                            one   length at all timesteps; NULL when not known */
     double temperature; /* tau */
@@ -54,7 +56,8 @@ int eq_adp_head(const eq_adp *adp, double timestep);
 size_t eq_adp_work(const eq_adp *adp, int64_t n);
 
 /* How far above chance a head's answers are, in [0, 1]: 0 for a guess, 1 where they are always right or where its
- * accuracy is not known. */
+ * accuracy is not known. By the model's own samples where the head was fitted to them: the h of inverted images shows
+ * at high noise what that of samples does not. */
 double eq_adp_sight(const eq_adp *adp, int head);
 
 /* h: [n, h_count]. p: [n, classes] out. temperature 0: the ADP's own. work is kept for eq_adp_backward. */

@@ -173,6 +173,7 @@ static eq_status read_body(eq_context *ctx, const eq_tensor_file *file, const eq
     EQ_TRY(eq_json_float_or(ctx, json, "temperature", 8, 1e-3, 1e6, &out->temperature));
     EQ_TRY(read_factors(ctx, json, out));
     EQ_TRY(read_numbers(ctx, json, "accuracy", heads, &out->accuracy));
+    EQ_TRY(read_numbers(ctx, json, "outcome_accuracy", heads, &out->outcome_accuracy));
     return read_weights(ctx, file, out);
 }
 
@@ -259,6 +260,8 @@ static char *settings_text(const eq_adp *adp)
     }
     if (adp->accuracy)
         json_object_set_new(root, "accuracy", numbers(adp->accuracy, adp->heads));
+    if (adp->outcome_accuracy)
+        json_object_set_new(root, "outcome_accuracy", numbers(adp->outcome_accuracy, adp->heads));
     char *text = json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(7));
     json_decref(root);
     return text;

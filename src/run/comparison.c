@@ -158,8 +158,9 @@ static void choose_words(const eq_suite *s, const eq_suite_method *m, const eq_t
 }
 
 /* Runs what is not there yet. */
-static eq_status run_cell(eq_comparison *c, int target, int method, int64_t seed)
+static eq_status run_cell(eq_comparison *c, int target, int method, int seed_row)
 {
+    int64_t seed = c->suite->seeds[seed_row];
     const eq_suite_method *m = method < 0 ? NULL : &c->suite->methods[method];
     const eq_suite_target *t = target < 0 ? NULL : &c->suite->targets[target];
     static const eq_targets nothing = {0};
@@ -177,6 +178,7 @@ static eq_status run_cell(eq_comparison *c, int target, int method, int64_t seed
     eq_session session = {.pipeline = pipeline,
                           .options = eq_comparison_options_of(c, m, seed),
                           .targets = t ? &c->targets[target] : &nothing,
+                          .pool = m ? &c->pools[method * c->suite->seed_count + seed_row] : NULL,
                           .out = folder,
                           .resume = true,
                           /* one that was killed before its first checkpoint */
@@ -199,11 +201,11 @@ static eq_status run_cells(eq_comparison *c)
 {
     const eq_suite *s = c->suite;
     for (int i = 0; i < s->seed_count; i++)
-        EQ_TRY(run_cell(c, -1, -1, s->seeds[i]));
+        EQ_TRY(run_cell(c, -1, -1, i));
     for (int t = 0; t < s->target_count; t++)
         for (int m = 0; m < s->method_count; m++)
             for (int i = 0; i < s->seed_count && !eq_comparison_is_unguided(&s->methods[m]); i++)
-                EQ_TRY(run_cell(c, t, m, s->seeds[i]));
+                EQ_TRY(run_cell(c, t, m, i));
     return EQ_OK;
 }
 

@@ -214,12 +214,13 @@ static eq_status allocate(eq_comparison *c)
     size_t methods = (size_t)c->suite->method_count, targets = (size_t)c->suite->target_count;
     size_t seeds = (size_t)c->suite->seed_count;
     c->method_pipelines = calloc(methods, sizeof(eq_pipeline *));
+    c->pools = calloc(methods * seeds, sizeof *c->pools);
     c->factors = calloc(methods, sizeof *c->factors);
     c->targets = calloc(targets, sizeof *c->targets);
     c->rows = calloc(targets * methods, sizeof *c->rows);
     c->tuning = json_object();
     c->heads = json_object();
-    bool complete = c->method_pipelines && c->factors && c->targets && c->rows && c->tuning && c->heads;
+    bool complete = c->method_pipelines && c->pools && c->factors && c->targets && c->rows && c->tuning && c->heads;
     for (size_t i = 0; complete && i < targets * methods; i++) {
         c->rows[i].cells = calloc(seeds, sizeof *c->rows[i].cells);
         complete = c->rows[i].cells != NULL;
@@ -260,7 +261,10 @@ void eq_comparison_close(eq_comparison *c)
         eq_targets_free(&c->targets[t]);
     for (int m = 0; c->method_pipelines && m < s->method_count; m++)
         eq_pipeline_close(c->method_pipelines[m]);
+    for (int i = 0; c->pools && i < s->method_count * s->seed_count; i++)
+        eq_image_pool_free(&c->pools[i]);
     free(c->rows);
+    free(c->pools);
     free(c->targets);
     free(c->method_pipelines);
     free(c->factors);

@@ -6,7 +6,7 @@
 #include "eval/label_folder.h"
 #include "eval/self_grading.h"
 #include "run/comparison.h"
-#include "run/pipeline.h"
+#include "run/image_pool.h"
 
 typedef enum eq_measure {
     EQ_MEASURE_FD,
@@ -55,6 +55,7 @@ typedef struct eq_comparison {
     bool bf16;
     eq_pipeline *pipeline;
     eq_pipeline **method_pipelines;        /* [methods] of those with predictors of their own; else NULL */
+    eq_image_pool *pools;                  /* [methods, seeds] for those that reject, owned */
     double (*factors)[EQ_MAX_ADPS];        /* [methods] tuned, or as stored; 0: none stored */
     eq_classifier *evaluator, *classifier; /* classifier: NULL where there is none */
     eq_confusion *confusions;              /* [the evaluator's attributes] that can be corrected by; zeroed where not */

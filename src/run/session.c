@@ -375,6 +375,22 @@ static eq_status put_in_place(run_state *r, eq_generation *fresh, eq_tally *tall
     return status == EQ_OK ? write_checkpoint(r, NULL) : status;
 }
 
+/* All rows of `fresh`, from the pool as far as it has them; what those had cost counts here, too. */
+static eq_status draw(run_state *r, const eq_targets *missing, eq_generation *fresh)
+{
+    const eq_session *s = r->session;
+    eq_image_pool *pool = r->rejects && !r->begun.file.path ? s->pool : NULL;
+    double seconds = 0;
+    int64_t had = pool ? eq_image_pool_take(pool, s->pipeline, fresh, &seconds) : 0;
+    r->earlier_seconds += seconds;
+    if (had == fresh->count)
+        return EQ_OK;
+    double start = eq_seconds(), passes = fresh->unet_passes;
+    EQ_TRY(sample_group(r, missing, fresh->indices[had], fresh->count - had, had, fresh));
+    return pool ? eq_image_pool_keep(pool, s->pipeline, fresh, had, fresh->unet_passes - passes, eq_seconds() - start)
+                : EQ_OK;
+}
+
 static eq_status draw_round(run_state *r, eq_tally *tally, int64_t n)
 {
     const eq_session *s = r->session;
@@ -384,7 +400,7 @@ static eq_status draw_round(run_state *r, eq_tally *tally, int64_t n)
     EQ_TRY(eq_verifier_missing(r->ctx, &r->verifier, tally, s->targets, &missing));
     eq_status status = eq_generation_new(s->pipeline, &r->settings, s->targets, n, first, &fresh);
     if (status == EQ_OK)
-        status = sample_group(r, &missing, first, n, 0, &fresh);
+        status = draw(r, &missing, &fresh);
     if (status == EQ_OK)
         status = put_in_place(r, &fresh, tally);
     eq_generation_free(&fresh);

@@ -4,6 +4,7 @@
 #define EQ_RUN_SESSION_H
 
 #include "run/folder.h"
+#include "run/image_pool.h"
 #include "run/verify.h"
 
 typedef struct eq_session {
@@ -22,6 +23,8 @@ typedef struct eq_session {
     const char *verifier_name;
     double verify_limit; /* images to draw in addition, at most, a multiple of the count; of method rejection, too. 0:
                             3, of rejection 20 */
+    eq_image_pool *pool; /* of images that other runs of method rejection drew with these options for other targets;
+                            gets those of this one; NULL: there is none */
     bool allow_self_grading; /* the evaluator may be the classifier that guides or rejects, with a warning */
     /* Told when another kind of work begins: "calibrating", "generating", "replacing", "labelling". May be NULL. */
     void (*stage)(void *user, const char *doing);

@@ -81,6 +81,35 @@ void eq_outcome_fit(const float *z, const int *labels, int64_t n, int classes, d
     memcpy(offset, at.offset, (size_t)classes * sizeof *offset);
 }
 
+float eq_outcome_accuracy(const float *z, const int *labels, int64_t n, int classes, double scale, const double *offset)
+{
+    int64_t right[EQ_ADP_CLASSES] = {0}, total[EQ_ADP_CLASSES] = {0};
+    int seen = 0;
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++)
+        if (labels[i] >= 0)
+            total[labels[i]]++;
+    for (int64_t i = 0; i < n; i++) {
+        int best = -1;
+        double most = -INFINITY;
+        for (int k = 0; k < classes && labels[i] >= 0; k++) {
+            double s = scale * z[i * classes + k] + offset[k] - log((double)total[k]);
+            if (total[k] > 0 && s > most) {
+                most = s;
+                best = k;
+            }
+        }
+        if (best >= 0)
+            right[labels[i]] += best == labels[i];
+    }
+    for (int k = 0; k < classes; k++)
+        if (total[k] > 0) {
+            sum += (double)right[k] / (double)total[k];
+            seen++;
+        }
+    return seen ? (float)(sum / seen) : NAN;
+}
+
 /* Where in the store a timestep is, or -1. */
 static int find_timestep(const eq_h_store *store, int64_t timestep)
 {
@@ -114,7 +143,9 @@ eq_status eq_adp_fit_outcomes(eq_context *ctx, const eq_h_store *store, const in
     int classes = adp->attribute.classes;
     EQ_TRY(check(ctx, store, labels, adp));
     float *z = malloc((size_t)store->images * (size_t)classes * sizeof *z);
-    eq_status status = z ? EQ_OK : eq_fail_memory(ctx, "heads");
+    if (!adp->outcome_accuracy)
+        adp->outcome_accuracy = calloc((size_t)adp->heads, sizeof *adp->outcome_accuracy);
+    eq_status status = z && adp->outcome_accuracy ? EQ_OK : eq_fail_memory(ctx, "heads");
     for (int head = 0; status == EQ_OK && head < adp->heads; head++) {
         double scale, offset[EQ_ADP_CLASSES];
         int t = find_timestep(store, adp->timesteps[head]);
@@ -122,6 +153,7 @@ eq_status eq_adp_fit_outcomes(eq_context *ctx, const eq_h_store *store, const in
         if (status != EQ_OK)
             break;
         eq_outcome_fit(z, labels, store->images, classes, &scale, offset);
+        adp->outcome_accuracy[head] = eq_outcome_accuracy(z, labels, store->images, classes, scale, offset);
         eq_head_adjust(adp, head, 1 / scale, offset);
     }
     free(z);

@@ -242,6 +242,9 @@ static void check_round_trip(const char *folder, int hidden)
     adp.direction = calloc(9 * COUNT, sizeof(float));
     adp.accuracy[0] = 0.75f;
     adp.accuracy[1] = NAN; /* no image was held out */
+    adp.outcome_accuracy = calloc(3, sizeof(float));
+    assert_non_null(adp.outcome_accuracy);
+    adp.outcome_accuracy[1] = 0.625f;
     for (int i = 0; i < 9 * COUNT; i++)
         adp.direction[i] = 0.5f - (float)i; /* exact in f16 */
     memset(adp.model_hash, 'a', EQ_ADP_HASH - 1);
@@ -269,6 +272,7 @@ static void check_round_trip(const char *folder, int hidden)
     assert_near(eq_adp_factor_of(&read, "sample"), 4, 0);
     assert_near(eq_adp_factor_of(&read, "distribution"), 2.25, 0); /* the one of files without names */
     assert_true(read.accuracy[0] == 0.75f && isnan(read.accuracy[1]) && read.accuracy[2] == 0);
+    assert_true(read.outcome_accuracy[0] == 0 && read.outcome_accuracy[1] == 0.625f);
     assert_memory_equal(read.direction, adp.direction, 9 * COUNT * sizeof(float));
     assert_string_equal(read.model_hash, adp.model_hash);
     assert_string_equal(read.labeller, adp.labeller);

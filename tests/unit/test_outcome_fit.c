@@ -50,6 +50,25 @@ static void unknown_labels_do_not_count(void **state)
     assert_float_equal(1 / (1 + exp(c[0] - c[1])), 1.0 / 3, 0.01);
 }
 
+/* Of the rare class 3 in 4 stand out, of the other 9 in 10 do not: that is told whatever the shares are. */
+static void accuracy_counts_classes_alike(void **state)
+{
+    float z[44 * CLASSES] = {0};
+    int labels[44];
+    const double none[CLASSES] = {0}, fitted[CLASSES] = {log(40.0), log(4.0)};
+    for (int i = 0; i < 44; i++) {
+        labels[i] = i < 4;
+        bool stands_out = i < 4 ? i < 3 : i < 8;
+        z[i * CLASSES + 1] = stands_out ? 1 : -1;
+    }
+    assert_float_equal(eq_outcome_accuracy(z, labels, 44, CLASSES, 1, fitted), (0.75 + 0.9) / 2, 1e-6);
+    labels[43] = -1;
+    assert_float_equal(eq_outcome_accuracy(z, labels, 44, CLASSES, 8, none), (0.75 + 35.0 / 39) / 2, 1e-6);
+    for (int i = 0; i < 44; i++)
+        labels[i] = -1;
+    assert_true(isnan(eq_outcome_accuracy(z, labels, 44, CLASSES, 1, none)));
+}
+
 /* One number of h follows the class at the late timestep, none at the early one; one in RARE_EVERY is of class 1. */
 static char *write_store(const char *folder, const char *model, int *labels)
 {
@@ -111,6 +130,8 @@ static void heads_answer_as_often_as_classes_come_about(void **state)
     assert_ok(eq_adp_fit_outcomes(ctx, &store, labels, &adp));
     for (int t = 0; t < 2; t++)
         assert_float_equal(mean_answer(&adp, &store, t), 1.0 / RARE_EVERY, 0.01);
+    assert_true(eq_adp_sight(&adp, 0) > 0.9);
+    assert_float_equal(eq_adp_sight(&adp, 1), 0, 0.01);
     eq_adp_free(&adp);
     eq_h_store_close(&store);
     free(path);
@@ -148,6 +169,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(logistic_outcomes_give_back_scale_and_offset),
         cmocka_unit_test(unknown_labels_do_not_count),
+        cmocka_unit_test(accuracy_counts_classes_alike),
         cmocka_unit_test_setup_teardown(heads_answer_as_often_as_classes_come_about, temporary_setup,
                                         temporary_teardown),
         cmocka_unit_test_setup_teardown(what_does_not_fit_is_refused, temporary_setup, temporary_teardown),

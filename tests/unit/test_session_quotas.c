@@ -169,6 +169,72 @@ static void rejection(void **state)
     free(again);
 }
 
+/* Another run takes from the pool what the first one drew, and reports the same cost. */
+static void rejection_from_a_pool(void **state)
+{
+    char *out = path_in(folder, "pooled"), *again = path_in(folder, "pooled-again"),
+         *path = path_in(folder, "classifier");
+    eq_session session = session_in(out);
+    eq_session_result first, second;
+    eq_image_pool pool = {0};
+    stop counted = {0};
+    session.options.progress_user = &counted;
+    session.options.guide_classifier = path;
+    session.options.method = "rejection";
+    session.pool = &pool;
+    assert_ok(eq_session_run(&session, &first));
+    int64_t calls = counted.calls, drawn = first.verification.drawn;
+    assert_int_equal(pool.first, FIRST + COUNT);
+    assert_int_equal(pool.count, drawn);
+    assert_near(pool.passes, (double)(drawn * STEPS), 0);
+    counted.calls = 0;
+    session.out = again;
+    assert_ok(eq_session_run(&session, &second));
+    assert_int_equal(pool.count, drawn);
+    assert_true(counted.calls < calls);
+    assert_near(second.generation.unet_passes, first.generation.unet_passes, 1e-9);
+    assert_same_run(out, again);
+    eq_session_result_free(&first);
+    eq_session_result_free(&second);
+    eq_image_pool_free(&pool);
+    free(out);
+    free(again);
+    free(path);
+}
+
+/* What the pool has not, is sampled, and what follows on is kept; earlier rows begin it anew. */
+static void a_pool_keeps_what_follows_on(void **state)
+{
+    eq_pipeline bare = {.ctx = ctx};
+    eq_image_pool pool = {0};
+    uint8_t pixels[6 * 3];
+    int64_t indices[6];
+    double seconds;
+    for (int i = 0; i < 18; i++)
+        pixels[i] = (uint8_t)i;
+    for (int i = 0; i < 6; i++)
+        indices[i] = 10 + i;
+    eq_generation all = {.count = 6, .width = 1, .height = 1, .pixels = pixels, .indices = indices};
+    assert_ok(eq_image_pool_keep(&pool, &bare, &all, 2, 40, 8)); /* 12 to 15 */
+    assert_int_equal(pool.count, 4);
+    uint8_t taken[6 * 3] = {0};
+    int64_t wanted[6] = {14, 15, 16, 17, 18, 19};
+    eq_generation out = {.count = 6, .width = 1, .height = 1, .pixels = taken, .indices = wanted};
+    assert_int_equal(eq_image_pool_take(&pool, &bare, &out, &seconds), 2);
+    assert_memory_equal(taken, pixels + 12, 6);
+    assert_near(seconds, 4, 1e-12);
+    assert_near(out.unet_passes, 20, 1e-12);
+    assert_ok(eq_image_pool_keep(&pool, &bare, &out, 4, 20, 4)); /* 18 does not follow 15 */
+    assert_int_equal(pool.count, 4);
+    assert_ok(eq_image_pool_keep(&pool, &bare, &out, 2, 40, 8));
+    assert_int_equal(pool.count, 8);
+    assert_int_equal(eq_image_pool_take(&pool, &bare, &all, &seconds), 0); /* 10 is before all */
+    assert_ok(eq_image_pool_keep(&pool, &bare, &all, 0, 60, 12));
+    assert_int_equal(pool.first, 10);
+    assert_int_equal(pool.count, 6);
+    eq_image_pool_free(&pool);
+}
+
 /* --- the evaluator's part in what it grades --- */
 
 /* What run.json says of it after the run, replaced by the next one: "", "chose", "labelled,chose". */
@@ -242,6 +308,8 @@ int main(void)
         cmocka_unit_test(quotas_are_met),
         cmocka_unit_test(quotas_that_cannot_be_met),
         cmocka_unit_test(rejection),
+        cmocka_unit_test(rejection_from_a_pool),
+        cmocka_unit_test(a_pool_keeps_what_follows_on),
         cmocka_unit_test(self_grading_of_methods),
         cmocka_unit_test(self_grading_by_labels),
     };

@@ -234,13 +234,18 @@ static eq_status check_wanted(const eq_adp_run *r)
 
 static void add_report(eq_adp_run *r, const eq_adp *adp)
 {
-    json_t *timesteps = json_array(), *accuracy = json_array();
+    json_t *timesteps = json_array(), *accuracy = json_array(), *outcome = json_array();
     for (int i = 0; i < adp->heads; i++) {
         json_array_append_new(timesteps, json_integer(adp->timesteps[i]));
         json_array_append_new(accuracy, json_real(adp->accuracy[i]));
+        if (adp->outcome_accuracy)
+            json_array_append_new(outcome, json_real(adp->outcome_accuracy[i]));
     }
-    json_object_set_new(r->report, adp->attribute.name,
-                        json_pack("{s:o, s:o}", "timesteps", timesteps, "accuracy", accuracy));
+    json_t *item = json_pack("{s:o, s:o}", "timesteps", timesteps, "accuracy", accuracy);
+    if (adp->outcome_accuracy)
+        json_object_set(item, "outcome_accuracy", outcome);
+    json_decref(outcome);
+    json_object_set_new(r->report, adp->attribute.name, item);
 }
 
 static eq_status train_attribute(eq_adp_run *r, int a, eq_adp *adp)
@@ -264,7 +269,6 @@ static eq_status train_attribute(eq_adp_run *r, int a, eq_adp *adp)
     eq_progress_end(r->call->progress);
     if (r->classifier)
         snprintf(adp->labeller, sizeof adp->labeller, "%s", eq_classifier_hash(r->classifier));
-    add_report(r, adp);
     return EQ_OK;
 }
 
@@ -293,6 +297,8 @@ static eq_status train_all(eq_adp_run *r)
     for (int i = 0; i < count; i++) {
         if (status == EQ_OK)
             status = write_heads(r, &adps[i]);
+        if (status == EQ_OK)
+            add_report(r, &adps[i]);
         eq_adp_free(&adps[i]);
     }
     free(adps);
