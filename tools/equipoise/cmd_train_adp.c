@@ -88,8 +88,9 @@ static const eq_option options[] = {
      .standard = "0",
      .range = {0, 1000000},
      .member = offsetof(settings, own_samples),
-     .help = "then draw N samples of the model and fit the heads to what --classifier finds became of them: heads of "
-             "given images do not know how rarely the model draws a class. 300 are good"},
+     .help = "then draw N samples of the model, fit the heads to what --classifier finds became of them, and measure "
+             "their accuracy there, too: heads of given images do not know how rarely the model draws a class, nor "
+             "how early it shows. 300 are good"},
     {.name = "confidence",
      .kind = EQ_REAL,
      .value = "F",
