@@ -30,7 +30,7 @@ typedef struct eq_adp {
     float *outcome_accuracy; /* [heads] at what becomes of the model's own samples (train/outcome_fit.h), NaN and NULL
                                 as above */
     float *direction;   /* [heads, classes, h_count] mean h of each class less the mean of those means, in training, of
-                           one   length at all timesteps; NULL when not known */
+                           one length at all timesteps; NULL when not known */
     double temperature; /* tau */
     double strength; /* the factor of methods that are not in `factors`; 0: not known, as 1. Files had this one alone */
     int factor_count;

@@ -228,14 +228,6 @@ eq_status eq_adp_from_memory(eq_context *ctx, const uint8_t *bytes, size_t size,
 
 /* --- writing --- */
 
-static json_t *numbers(const float *values, int count)
-{
-    json_t *array = json_array();
-    for (int i = 0; i < count; i++)
-        json_array_append_new(array, isfinite(values[i]) ? json_real(values[i]) : json_null());
-    return array;
-}
-
 static char *settings_text(const eq_adp *adp)
 {
     json_t *classes = json_array(), *timesteps = json_array();
@@ -259,9 +251,9 @@ static char *settings_text(const eq_adp *adp)
         json_object_set_new(root, "strengths", factors);
     }
     if (adp->accuracy)
-        json_object_set_new(root, "accuracy", numbers(adp->accuracy, adp->heads));
+        json_object_set_new(root, "accuracy", eq_json_numbers(adp->accuracy, adp->heads));
     if (adp->outcome_accuracy)
-        json_object_set_new(root, "outcome_accuracy", numbers(adp->outcome_accuracy, adp->heads));
+        json_object_set_new(root, "outcome_accuracy", eq_json_numbers(adp->outcome_accuracy, adp->heads));
     char *text = json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(7));
     json_decref(root);
     return text;

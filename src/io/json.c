@@ -58,6 +58,14 @@ static int character_length(const char *text)
     return 0;
 }
 
+json_t *eq_json_numbers(const float *values, int count)
+{
+    json_t *array = json_array();
+    for (int i = 0; i < count; i++)
+        json_array_append_new(array, isfinite(values[i]) ? json_real(values[i]) : json_null());
+    return array;
+}
+
 json_t *eq_json_text(const char *text)
 {
     json_t *string = json_string(text);

@@ -27,6 +27,8 @@ void eq_json_close(eq_json *json);
 /* A string value; of bytes that are not UTF-8, as file names may have them, each becomes '?'. NULL when memory is out.
  */
 json_t *eq_json_text(const char *text);
+/* An array of numbers; null for those that JSON does not have. */
+json_t *eq_json_numbers(const float *values, int count);
 
 /* Whether the key is there, and not null. */
 bool eq_json_has(const eq_json *json, const char *key);

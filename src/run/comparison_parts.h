@@ -7,6 +7,7 @@
 #include "eval/self_grading.h"
 #include "run/comparison.h"
 #include "run/image_pool.h"
+#include "run/pipeline.h"
 
 typedef enum eq_measure {
     EQ_MEASURE_FD,

@@ -80,15 +80,22 @@ void eq_generation_free(eq_generation *g)
     *g = (eq_generation){0};
 }
 
+void eq_generation_copy_images(const eq_pipeline *pipeline, const eq_generation *from, int64_t i, int64_t n,
+                               eq_generation *to, int64_t j)
+{
+    size_t image = eq_generation_image_bytes(to);
+    memcpy(to->pixels + (size_t)j * image, from->pixels + (size_t)i * image, (size_t)n * image);
+    for (int a = 0; a < to->attribute_count; a++) {
+        int classes = pipeline->attributes[a].classes;
+        memcpy(to->predictions[a] + j * classes, from->predictions[a] + i * classes,
+               (size_t)(n * classes) * sizeof(float));
+    }
+}
+
 void eq_generation_copy_row(const eq_pipeline *pipeline, const eq_generation *from, int64_t i, eq_generation *to,
                             int64_t j)
 {
-    size_t image = eq_generation_image_bytes(to);
-    memcpy(to->pixels + (size_t)j * image, from->pixels + (size_t)i * image, image);
-    for (int a = 0; a < to->attribute_count; a++) {
-        int classes = pipeline->attributes[a].classes;
-        memcpy(to->predictions[a] + j * classes, from->predictions[a] + i * classes, (size_t)classes * sizeof(float));
-    }
+    eq_generation_copy_images(pipeline, from, i, 1, to, j);
     for (int t = 0; t < to->target_count; t++)
         to->cells[t * to->count + j] = from->cells[t * from->count + i];
     to->moved[j] = from->moved[i];

@@ -9,9 +9,7 @@
  * but for the targets. */
 typedef struct eq_image_pool {
     int64_t first, count, capacity;
-    uint8_t *pixels;                 /* [capacity, h, w, 3] owned */
-    float *predictions[EQ_MAX_ADPS]; /* [attributes] [capacity, classes] owned */
-    int attribute_count;
+    eq_generation rows;     /* [capacity] pixels and predictions alone, owned */
     double passes, seconds; /* of all rows together */
 } eq_image_pool;
 

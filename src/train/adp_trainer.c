@@ -302,28 +302,6 @@ static void store_head(adp_job *job, int t)
     }
 }
 
-/* Mean over classes of the share of held-out images that are answered right. */
-static float balanced_accuracy(const adp_job *job, const float *logits)
-{
-    int classes = job->adp->attribute.classes, seen = 0;
-    int64_t right[EQ_ADP_CLASSES] = {0}, total[EQ_ADP_CLASSES] = {0};
-    for (int64_t i = 0; i < job->test_count; i++) {
-        const float *z = logits + i * classes;
-        int best = 0, truth = job->labels[job->test[i]];
-        for (int k = 1; k < classes; k++)
-            best = z[k] > z[best] ? k : best;
-        total[truth]++;
-        right[truth] += best == truth;
-    }
-    double sum = 0;
-    for (int k = 0; k < classes; k++)
-        if (total[k] > 0) {
-            sum += (double)right[k] / (double)total[k];
-            seen++;
-        }
-    return seen ? (float)(sum / seen) : NAN;
-}
-
 /* Mean over classes of the held-out cross-entropy of softmax(logits / temperature). */
 static double balanced_loss(const adp_job *job, const float *logits, double temperature)
 {
@@ -373,7 +351,8 @@ static eq_status measure_head(adp_job *job, int t)
                               : eq_fail_memory(job->ctx, "a head");
     job->bytes_read = 0; /* it let go of the store */
     if (status == EQ_OK) {
-        job->adp->accuracy[t] = balanced_accuracy(job, logits);
+        job->adp->accuracy[t] =
+            eq_head_accuracy(logits, job->labels, job->test, job->test_count, job->adp->attribute.classes, 1, NULL);
         calibrate_head(job, t, logits);
     }
     free(logits);

@@ -27,6 +27,33 @@ eq_status eq_head_logits(eq_context *ctx, const eq_adp *adp, int head, const eq_
     return complete ? EQ_OK : eq_fail_memory(ctx, "a head");
 }
 
+float eq_head_accuracy(const float *logits, const int *labels, const int64_t *images, int64_t count, int classes,
+                       double scale, const double *offset)
+{
+    int64_t right[EQ_ADP_CLASSES] = {0}, total[EQ_ADP_CLASSES] = {0};
+    for (int64_t i = 0; i < count; i++) {
+        int truth = labels[images ? images[i] : i], best = 0;
+        double most = -INFINITY;
+        for (int k = 0; k < classes; k++) {
+            double s = scale * logits[i * classes + k] + (offset ? offset[k] : 0);
+            best = s > most ? k : best;
+            most = fmax(s, most);
+        }
+        if (truth < 0)
+            continue;
+        total[truth]++;
+        right[truth] += best == truth;
+    }
+    double sum = 0;
+    int seen = 0;
+    for (int k = 0; k < classes; k++)
+        if (total[k] > 0) {
+            sum += (double)right[k] / (double)total[k];
+            seen++;
+        }
+    return seen ? (float)(sum / seen) : NAN;
+}
+
 void eq_head_adjust(eq_adp *adp, int head, double temperature, const double *offset)
 {
     int classes = adp->attribute.classes;

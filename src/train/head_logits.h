@@ -11,6 +11,12 @@
 eq_status eq_head_logits(eq_context *ctx, const eq_adp *adp, int head, const eq_h_store *store, int t,
                          const int64_t *images, int64_t count, float *logits);
 
+/* How well softmax(scale * z + offset) tells classes, all of which count alike: the mean over classes of the share of
+ * their images that is told right. logits: z, as above for the same images; labels: of all images, -1 where unknown;
+ * offset: [classes], NULL for none. NaN where no label is known. */
+float eq_head_accuracy(const float *logits, const int *labels, const int64_t *images, int64_t count, int classes,
+                       double scale, const double *offset);
+
 /* Makes the head's logits z / temperature + offset. offset: [classes], NULL for none. */
 void eq_head_adjust(eq_adp *adp, int head, double temperature, const double *offset);
 

@@ -83,31 +83,14 @@ void eq_outcome_fit(const float *z, const int *labels, int64_t n, int classes, d
 
 float eq_outcome_accuracy(const float *z, const int *labels, int64_t n, int classes, double scale, const double *offset)
 {
-    int64_t right[EQ_ADP_CLASSES] = {0}, total[EQ_ADP_CLASSES] = {0};
-    int seen = 0;
-    double sum = 0;
+    int64_t total[EQ_ADP_CLASSES] = {0};
+    double even[EQ_ADP_CLASSES];
     for (int64_t i = 0; i < n; i++)
         if (labels[i] >= 0)
             total[labels[i]]++;
-    for (int64_t i = 0; i < n; i++) {
-        int best = -1;
-        double most = -INFINITY;
-        for (int k = 0; k < classes && labels[i] >= 0; k++) {
-            double s = scale * z[i * classes + k] + offset[k] - log((double)total[k]);
-            if (total[k] > 0 && s > most) {
-                most = s;
-                best = k;
-            }
-        }
-        if (best >= 0)
-            right[labels[i]] += best == labels[i];
-    }
-    for (int k = 0; k < classes; k++)
-        if (total[k] > 0) {
-            sum += (double)right[k] / (double)total[k];
-            seen++;
-        }
-    return seen ? (float)(sum / seen) : NAN;
+    for (int k = 0; k < classes; k++) /* a class that did not come about is not guessed */
+        even[k] = total[k] > 0 ? offset[k] - log((double)total[k]) : -INFINITY;
+    return eq_head_accuracy(z, labels, NULL, n, classes, scale, even);
 }
 
 /* Where in the store a timestep is, or -1. */

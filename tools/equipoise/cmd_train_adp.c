@@ -4,6 +4,7 @@
 
 #include "base/path.h"
 #include "guidance/adp_file.h"
+#include "io/json.h"
 #include "models.h"
 #include "run/compute_dtype.h"
 #include "train/adp_trainer.h"
@@ -235,17 +236,14 @@ static eq_status check_wanted(const eq_adp_run *r)
 
 static void add_report(eq_adp_run *r, const eq_adp *adp)
 {
-    json_t *timesteps = json_array(), *accuracy = json_array(), *outcome = json_array();
+    json_t *timesteps = json_array(), *accuracy = json_array();
     for (int i = 0; i < adp->heads; i++) {
         json_array_append_new(timesteps, json_integer(adp->timesteps[i]));
         json_array_append_new(accuracy, json_real(adp->accuracy[i]));
-        if (adp->outcome_accuracy)
-            json_array_append_new(outcome, json_real(adp->outcome_accuracy[i]));
     }
     json_t *item = json_pack("{s:o, s:o}", "timesteps", timesteps, "accuracy", accuracy);
     if (adp->outcome_accuracy)
-        json_object_set(item, "outcome_accuracy", outcome);
-    json_decref(outcome);
+        json_object_set_new(item, "outcome_accuracy", eq_json_numbers(adp->outcome_accuracy, adp->heads));
     json_object_set_new(r->report, adp->attribute.name, item);
 }
 

@@ -1,13 +1,13 @@
 /* Files of tensors. */
 #include "inspect_parts.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/path.h"
 #include "guidance/adp_file.h"
 #include "guidance/adp_import.h"
+#include "io/json.h"
 #include "models/family.h"
 #include "train/h_store.h"
 
@@ -51,17 +51,6 @@ static bool is_predictor(const inspect_subject *s)
     return strncmp(metadata(s, "format"), format, strlen(format)) == 0;
 }
 
-/* values: [heads], NaN where not known; NULL: nothing is put. */
-static void put_of_heads(json_t *json, const char *key, const float *values, int heads)
-{
-    if (!values)
-        return;
-    json_t *array = json_array();
-    for (int i = 0; i < heads; i++)
-        json_array_append_new(array, isnan(values[i]) ? json_null() : json_real(values[i]));
-    inspect_put(json, key, array);
-}
-
 static eq_status describe_predictor(const inspect_subject *s, json_t *json)
 {
     eq_adp adp;
@@ -82,8 +71,10 @@ static eq_status describe_predictor(const inspect_subject *s, json_t *json)
         snprintf(key, sizeof key, "strength of %s", adp.factors[i].method);
         inspect_put(json, key, json_real(adp.factors[i].value));
     }
-    put_of_heads(json, "accuracy", adp.accuracy, adp.heads);
-    put_of_heads(json, "outcome_accuracy", adp.outcome_accuracy, adp.heads);
+    if (adp.accuracy)
+        inspect_put(json, "accuracy", eq_json_numbers(adp.accuracy, adp.heads));
+    if (adp.outcome_accuracy)
+        inspect_put(json, "outcome_accuracy", eq_json_numbers(adp.outcome_accuracy, adp.heads));
     if (adp.labeller[0])
         inspect_put_text(json, "labeller", adp.labeller);
     inspect_put(json, "model", adp.model_hash[0] ? json_string(adp.model_hash) : json_null());
