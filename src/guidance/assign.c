@@ -14,17 +14,42 @@ static const double settled = 0.97;
  */
 static const double keep_bonus = 0.5;
 
+/* The part of the batch that is to be expected in each cell, expected: [cells]: every image in equal parts in the cells
+ * that it is not ruled out of, which is a single one where it is settled. The mean of the predictions would be too
+ * hopeful: at the border between two classes, where drawn images linger, predictors flatter them. */
+static void expected_share(const eq_guidance *run, int target, double *expected)
+{
+    int cells = run->targets->items[target].cells;
+    for (int c = 0; c < cells; c++)
+        expected[c] = 0;
+    for (int64_t i = 0; i < run->n; i++) {
+        double p[EQ_TARGET_CELLS], most = 0;
+        for (int c = 0; c < cells; c++) {
+            p[c] = eq_guidance_cell_probability(run, target, i, c);
+            most = fmax(most, p[c]);
+        }
+        double least = fmin(most, 1 - settled);
+        int open = 0;
+        for (int c = 0; c < cells; c++)
+            open += p[c] >= least;
+        for (int c = 0; c < cells; c++)
+            if (p[c] >= least)
+                expected[c] += 1.0 / open / (double)run->n;
+    }
+}
+
 /* How many images are drawn to each cell at this step: the quota, and reserves for those that are to be expected not to
  * arrive. Some images will not turn, and which ones shows on the way; so a cell that the batch falls short of takes as
- * many again as it lacks. Reserves dwindle, and the last guided step knows the exact quota only. */
+ * many again as it lacks. In the last quarter reserves dwindle, and the last guided step knows the exact quota only. */
 static void wanted_images(const eq_guidance *run, int target, int step, int *wanted)
 {
     const eq_target *t = &run->targets->items[target];
     int last = run->options.last_step;
-    double left = last > 0 ? (double)(last - step) / last : 0, mean[EQ_TARGET_CELLS], share[EQ_TARGET_CELLS], sum = 0;
-    eq_guidance_mean_cells(run, target, mean);
+    double left = last > 0 ? (double)(last - step) / last : 0, reserves = fmin(1, 4 * left);
+    double expected[EQ_TARGET_CELLS], share[EQ_TARGET_CELLS], sum = 0;
+    expected_share(run, target, expected);
     for (int c = 0; c < t->cells; c++) {
-        share[c] = fmax(0, t->p[c] + left * (t->p[c] - mean[c]));
+        share[c] = fmax(0, t->p[c] + reserves * (t->p[c] - expected[c]));
         sum += share[c];
     }
     for (int c = 0; c < t->cells; c++)
