@@ -20,22 +20,10 @@ static const eq_option options[] = {
      .required = true,
      .member = offsetof(settings, suite),
      .help = "what to compare: methods, targets, seeds, in JSON; or a name such as paper, which comes with the tool"},
-    {.name = "model",
-     .letter = 'm',
-     .kind = EQ_FOLDER,
-     .value = "DIR|NAME",
-     .required = true,
-     .member = offsetof(settings, model),
-     .help = "model to compare them on: a folder, or a name as in generate"},
-    {.name = "out",
-     .letter = 'o',
-     .kind = EQ_FOLDER,
-     .value = "DIR",
-     .required = true,
-     .member = offsetof(settings, out),
-     .help =
-         "folder for a run's folder each, comparison.json, comparison.csv and comparison.html; what it has already is "
-         "kept, and the rest done"},
+    EQ_OPTION_MODEL("model to compare them on: a folder, or a name as in generate"),
+    EQ_OPTION_OUT(
+        "folder for a run's folder each, comparison.json, comparison.csv and comparison.html; what it has already is "
+        "kept, and the rest done"),
     {.name = "evaluator",
      .kind = EQ_FILE,
      .value = "DIR|FILE",

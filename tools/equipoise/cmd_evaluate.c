@@ -9,12 +9,7 @@ typedef struct settings {
 } settings;
 
 static const eq_option options[] = {
-    {.name = "images",
-     .kind = EQ_FOLDER,
-     .value = "DIR",
-     .required = true,
-     .member = offsetof(settings, images),
-     .help = "folder of the images to grade, searched to any depth"},
+    EQ_OPTION_IMAGES("folder of the images to grade, searched to any depth"),
     {.name = "labels",
      .kind = EQ_FILE,
      .value = "FILE",

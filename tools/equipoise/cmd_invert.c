@@ -22,27 +22,10 @@ typedef struct settings {
 static const char *const dtypes[] = {"f32", "bf16", NULL};
 
 static const eq_option options[] = {
-    {.name = "model",
-     .letter = 'm',
-     .kind = EQ_FOLDER,
-     .value = "DIR|NAME",
-     .required = true,
-     .member = offsetof(settings, model),
-     .help = "diffusion model: a folder, or a name as in generate"},
+    EQ_OPTION_MODEL("diffusion model: a folder, or a name as in generate"),
     EQ_OPTION_ALLOW_UNUSED,
-    {.name = "images",
-     .kind = EQ_FOLDER,
-     .value = "DIR",
-     .required = true,
-     .member = offsetof(settings, images),
-     .help = "folder of the images, searched to any depth; they are cropped and scaled to the model's size"},
-    {.name = "out",
-     .letter = 'o',
-     .kind = EQ_FOLDER,
-     .value = "DIR",
-     .required = true,
-     .member = offsetof(settings, out),
-     .help = "new folder for noise.safetensors and what --reconstruct writes"},
+    EQ_OPTION_IMAGES("folder of the images, searched to any depth; they are cropped and scaled to the model's size"),
+    EQ_OPTION_OUT("new folder for noise.safetensors and what --reconstruct writes"),
     {.name = "steps",
      .kind = EQ_INTEGER,
      .value = "N",
@@ -74,10 +57,7 @@ static const eq_option options[] = {
      .member = offsetof(settings, dtype),
      .help = "numbers to compute the network in; the rounding of bf16 shows in reconstructions"},
     EQ_OPTION_MICRO_BATCH(""),
-    {.name = "strict",
-     .kind = EQ_FLAG,
-     .member = offsetof(settings, strict),
-     .help = "fail at an unreadable image rather than skip it"},
+    EQ_OPTION_STRICT,
     {0}};
 
 static const char *const examples[] = {

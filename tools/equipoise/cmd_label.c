@@ -19,22 +19,14 @@ static const eq_option options[] = {{.name = "classifier",
                                          "classifier: a folder that train classifier wrote, a file of torchvision's "
                                          "residual networks (.pth, .safetensors; FairFace's, for one), or a folder "
                                          "of CLIP's with a zero_shot.json"},
-                                    {.name = "images",
-                                     .kind = EQ_FOLDER,
-                                     .value = "DIR",
-                                     .required = true,
-                                     .member = offsetof(settings, images),
-                                     .help = "folder of the images to label, searched to any depth"},
+                                    EQ_OPTION_IMAGES("folder of the images to label, searched to any depth"),
                                     {.name = "out",
                                      .letter = 'o',
                                      .kind = EQ_FILE,
                                      .value = "FILE",
                                      .member = offsetof(settings, out),
                                      .help = "CSV file to write; without it the table goes to standard output"},
-                                    {.name = "strict",
-                                     .kind = EQ_FLAG,
-                                     .member = offsetof(settings, strict),
-                                     .help = "fail at an unreadable image rather than skip it"},
+                                    EQ_OPTION_STRICT,
                                     {0}};
 
 static const char *const examples[] = {

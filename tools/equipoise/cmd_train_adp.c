@@ -19,21 +19,9 @@ static const char *const directions[] = {"auto", "means", "decoder", NULL};
 
 static const eq_option options[] = {
     {.heading = "Model and results"},
-    {.name = "model",
-     .letter = 'm',
-     .kind = EQ_FOLDER,
-     .value = "DIR|NAME",
-     .required = true,
-     .member = offsetof(settings, model),
-     .help = "model whose h the predictors read: a folder, or a name as in generate"},
+    EQ_OPTION_MODEL("model whose h the predictors read: a folder, or a name as in generate"),
     EQ_OPTION_ALLOW_UNUSED,
-    {.name = "out",
-     .letter = 'o',
-     .kind = EQ_FOLDER,
-     .value = "DIR",
-     .required = true,
-     .member = offsetof(settings, out),
-     .help = "folder for one file an attribute; the model's own adp/ is where generate looks"},
+    EQ_OPTION_OUT("folder for one file an attribute; the model's own adp/ is where generate looks"),
     {.name = "h-file",
      .kind = EQ_FILE,
      .value = "FILE",
@@ -197,7 +185,7 @@ static const eq_option options[] = {
     {.heading = "Machine"},
     EQ_TRAINING_DTYPE,
     EQ_OPTION_MICRO_BATCH(""),
-    EQ_TRAINING_STRICT,
+    EQ_OPTION_STRICT,
     {0}};
 
 static const char *const examples[] = {

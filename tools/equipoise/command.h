@@ -54,6 +54,25 @@ typedef struct eq_common {
 
 extern const eq_option eq_common_options[];
 
+/* Rows that several commands have in their tables. Each fills the member of its name of the command's `settings`. */
+#define EQ_OPTION_OUT(help_)                                                                                           \
+    {                                                                                                                  \
+        .name = "out", .letter = 'o', .kind = EQ_FOLDER, .value = "DIR", .required = true,                             \
+        .member = offsetof(settings, out), .help = help_                                                               \
+    }
+
+#define EQ_OPTION_IMAGES(help_)                                                                                        \
+    {                                                                                                                  \
+        .name = "images", .kind = EQ_FOLDER, .value = "DIR", .required = true, .member = offsetof(settings, images),   \
+        .help = help_                                                                                                  \
+    }
+
+#define EQ_OPTION_STRICT                                                                                               \
+    {                                                                                                                  \
+        .name = "strict", .kind = EQ_FLAG, .member = offsetof(settings, strict),                                       \
+        .help = "fail at an unreadable image rather than skip it"                                                      \
+    }
+
 typedef struct eq_command eq_command;
 
 /* One call of a command, as its `run` receives it. Valid during the call. */

@@ -18,14 +18,9 @@ static const char *const reports[] = {"auto", "none", "plain", "twins", NULL};
 
 const eq_option eq_generate_table[] = {
     {.heading = "Model and results"},
-    {.name = "model",
-     .letter = 'm',
-     .kind = EQ_FOLDER,
-     .value = "DIR|NAME",
-     .required = true,
-     .member = offsetof(settings, model),
-     .help = "model folder, or a name such as portraits, which comes with the tool; predictors in its adp/ and an "
-             "evaluator in its evaluator/ are used"},
+    EQ_OPTION_MODEL(
+        "model folder, or a name such as portraits, which comes with the tool; predictors in its adp/ and an "
+        "evaluator in its evaluator/ are used"),
     {.name = "vae",
      .kind = EQ_FILE,
      .value = "FILE|DIR",
@@ -33,13 +28,7 @@ const eq_option eq_generate_table[] = {
      .help = "autoencoder to use in place of the model's own: a diffusers folder, or a file of an autoencoder or a "
              "whole model in latent diffusion's form"},
     EQ_OPTION_ALLOW_UNUSED,
-    {.name = "out",
-     .letter = 'o',
-     .kind = EQ_FOLDER,
-     .value = "DIR",
-     .required = true,
-     .member = offsetof(settings, out),
-     .help = "new folder for the images, manifest.jsonl, run.json and report.html"},
+    EQ_OPTION_OUT("new folder for the images, manifest.jsonl, run.json and report.html"),
     {.name = "resume",
      .kind = EQ_FLAG,
      .member = offsetof(settings, resume),

@@ -4,7 +4,13 @@
 
 #include "base/error.h"
 
-/* The row of commands that open a model: fills `allow_unused` of their `settings`. */
+/* Rows of commands that open a model: they fill `model` and `allow_unused` of their `settings`. */
+#define EQ_OPTION_MODEL(help_)                                                                                         \
+    {                                                                                                                  \
+        .name = "model", .letter = 'm', .kind = EQ_FOLDER, .value = "DIR|NAME", .required = true,                      \
+        .member = offsetof(settings, model), .help = help_                                                             \
+    }
+
 #define EQ_OPTION_ALLOW_UNUSED                                                                                         \
     {                                                                                                                  \
         .name = "allow-unused", .kind = EQ_FLAG, .member = offsetof(settings, allow_unused),                           \

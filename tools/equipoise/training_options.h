@@ -57,16 +57,23 @@
         .help = "continue from the checkpoint in --out, if there is one"                                               \
     }
 
-#define EQ_TRAINING_STRICT                                                                                             \
-    {                                                                                                                  \
-        .name = "strict", .kind = EQ_FLAG, .member = offsetof(settings, strict),                                       \
-        .help = "fail at an unreadable image rather than skip it"                                                      \
-    }
-
 #define EQ_TRAINING_SIZE(default_)                                                                                     \
     {                                                                                                                  \
         .name = "size", .kind = EQ_INTEGER, .value = "N", .standard = default_, .range = {8, 1024},                    \
         .member = offsetof(settings, size), .help = "pixels a side; images are cropped and scaled to it"               \
+    }
+
+#define EQ_TRAINING_CLASSIFIER_CHANNELS                                                                                \
+    {                                                                                                                  \
+        .name = "channels", .kind = EQ_INTEGERS, .value = "N,N,...", .standard = "16,32,48,64", .range = {4, 4096},    \
+        .member = offsetof(settings, channels),                                                                        \
+        .help = "channels of each stage, multiples of 4; every stage halves the sides"                                 \
+    }
+
+#define EQ_TRAINING_GROUPS                                                                                             \
+    {                                                                                                                  \
+        .name = "groups", .kind = EQ_INTEGER, .value = "N", .standard = "8", .range = {1, 1024},                       \
+        .member = offsetof(settings, groups), .help = "groups of the group norms; must divide all channels"            \
     }
 
 #define EQ_TRAINING_CHECKPOINT_MINUTES(default_)                                                                       \
