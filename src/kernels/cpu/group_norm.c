@@ -269,28 +269,29 @@ static eq_status prepare(const eq_kernel_env *env, const eq_node *node, void **s
     return EQ_OK;
 }
 
+/* run's work for image i */
+static void run_image(const eq_norm_layout *l, const eq_graph *graph, const eq_node *node, void *const *in,
+                      void *const *out, void *scratch, int64_t i)
+{
+    eq_norm_space space = eq_norm_space_at(l, scratch, i);
+    int64_t start = i * l->rows * l->c, row = 2 * i * l->groups;
+    const float *given = in[4];
+    norm_part part = part_of(l, eq_shape_at(graph, node->in[0]), in[5]);
+    eq_norm_load_table(l, space, GAMMA, graph, node->in[1], in[1], 0);
+    eq_norm_load_table(l, space, BETA, graph, node->in[2], in[2], 0);
+    eq_norm_load_table(l, space, SHIFT, graph, node->in[3], in[3], i);
+    /* The first pixel: sums around it lose nothing where the mean is large. */
+    eq_norm_load_table(l, space, PIVOT, graph, node->in[0], in[0], i * l->rows);
+    forward_image(l, eq_at(in[0], start, l->dtype), &part, given ? given + row : NULL, space,
+                  (double)node->attr.epsilon, eq_at_mutable(out[0], start, l->dtype), (float *)out[1] + row);
+}
+
 /* in: x, gamma, beta, shift?, stats?, window?; out: y, stats */
 static eq_status run(const eq_kernel_env *env, const eq_node *node, void *state, void *const *in, void *const *out,
                      void *scratch)
 {
-    const eq_graph *graph = env->graph;
-    eq_norm_layout l = eq_norm_layout_of(graph, node, node->in[0]);
-    const float *given = in[4];
-    float *stats = out[1];
-    norm_part part = part_of(&l, eq_shape_at(graph, node->in[0]), in[5]);
-#pragma omp parallel for schedule(static) if (!l.split)
-    for (int64_t i = 0; i < l.n; i++) {
-        eq_norm_space space = eq_norm_space_at(&l, scratch, i);
-        int64_t start = i * l.rows * l.c;
-        eq_norm_load_table(&l, space, GAMMA, graph, node->in[1], in[1], 0);
-        eq_norm_load_table(&l, space, BETA, graph, node->in[2], in[2], 0);
-        eq_norm_load_table(&l, space, SHIFT, graph, node->in[3], in[3], i);
-        /* The first pixel: sums around it lose nothing where the mean is large. */
-        eq_norm_load_table(&l, space, PIVOT, graph, node->in[0], in[0], i * l.rows);
-        int64_t row = 2 * i * l.groups;
-        forward_image(&l, eq_at(in[0], start, l.dtype), &part, given ? given + row : NULL, space,
-                      (double)node->attr.epsilon, eq_at_mutable(out[0], start, l.dtype), stats + row);
-    }
+    eq_norm_layout l = eq_norm_layout_of(env->graph, node, node->in[0]);
+    EQ_NORM_FOR_IMAGES(l, i, run_image(&l, env->graph, node, in, out, scratch, i));
     return EQ_OK;
 }
 

@@ -39,6 +39,17 @@ void eq_norm_repeat(const eq_norm_layout *l, float *row);
 /* space.total[0 .. sums - 1, 0 .. c - 1] = space.partial summed over blocks and fold; rows of c follow each other. */
 void eq_norm_add_blocks(const eq_norm_layout *l, eq_norm_space space, int sums);
 
+/* Runs `work` for every image i, on threads unless they share each image. A region with a single thread around theirs
+ * would do for both, but libgomp starts new threads for every region inside another. */
+#define EQ_NORM_FOR_IMAGES(l, i, work)                                                                                 \
+    do {                                                                                                               \
+        if ((l).split)                                                                                                 \
+            for (int64_t i = 0; i < (l).n; i++)                                                                        \
+                work;                                                                                                  \
+        else                                                                                                           \
+            _Pragma("omp parallel for schedule(static)") for (int64_t i = 0; i < (l).n; i++) work;                     \
+    } while (0)
+
 static inline int64_t eq_norm_block_rows(const eq_norm_layout *l, int64_t block)
 {
     return eq_min_i64(l->block, l->rows - block * l->block);

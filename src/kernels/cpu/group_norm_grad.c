@@ -166,25 +166,28 @@ static eq_status prepare(const eq_kernel_env *env, const eq_node *node, void **s
     return EQ_OK;
 }
 
+/* run's work for image i */
+static void run_image(const eq_norm_layout *l, const eq_graph *graph, const eq_node *node, void *const *in,
+                      void *const *out, void *scratch, int64_t i)
+{
+    eq_norm_space space = eq_norm_space_at(l, scratch, i);
+    int64_t start = i * l->rows * l->c;
+    void *dshift = node->outputs > 3 ? out[3] : NULL;
+    eq_norm_load_table(l, space, GAMMA, graph, node->in[2], in[2], 0);
+    eq_norm_load_table(l, space, BETA, graph, node->in[3], in[3], 0);
+    eq_norm_load_table(l, space, SHIFT, graph, node->in[4], in[4], i);
+    backward_image(l, eq_at(in[0], start, l->dtype), eq_at(in[1], start, l->dtype),
+                   (const float *)in[5] + 2 * i * l->groups, space, eq_at_mutable(out[0], start, l->dtype),
+                   dshift ? eq_at_mutable(dshift, i * l->c, l->dtype) : NULL);
+}
+
 /* in: dy, x, gamma, beta, shift?, stats; out: dx, dgamma, dbeta, dshift? */
 static eq_status run(const eq_kernel_env *env, const eq_node *node, void *state, void *const *in, void *const *out,
                      void *scratch)
 {
-    const eq_graph *graph = env->graph;
-    eq_norm_layout l = eq_norm_layout_of(graph, node, node->in[1]);
-    const float *stats = in[5];
+    eq_norm_layout l = eq_norm_layout_of(env->graph, node, node->in[1]);
     float *dgamma = out[1], *dbeta = out[2];
-    void *dshift = node->outputs > 3 ? out[3] : NULL;
-#pragma omp parallel for schedule(static) if (!l.split)
-    for (int64_t i = 0; i < l.n; i++) {
-        eq_norm_space space = eq_norm_space_at(&l, scratch, i);
-        int64_t start = i * l.rows * l.c;
-        eq_norm_load_table(&l, space, GAMMA, graph, node->in[2], in[2], 0);
-        eq_norm_load_table(&l, space, BETA, graph, node->in[3], in[3], 0);
-        eq_norm_load_table(&l, space, SHIFT, graph, node->in[4], in[4], i);
-        backward_image(&l, eq_at(in[0], start, l.dtype), eq_at(in[1], start, l.dtype), stats + 2 * i * l.groups, space,
-                       eq_at_mutable(out[0], start, l.dtype), dshift ? eq_at_mutable(dshift, i * l.c, l.dtype) : NULL);
-    }
+    EQ_NORM_FOR_IMAGES(l, i, run_image(&l, env->graph, node, in, out, scratch, i));
     for (int64_t k = 0; k < l.c; k++) {
         double sum_du = 0, sum_duz = 0;
         for (int64_t i = 0; i < l.n; i++) {
