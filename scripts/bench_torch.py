@@ -22,6 +22,16 @@ from torch import nn
 from torch.nn import functional as F
 
 
+def attend(q, k, v, heads):
+    """q: [n, positions, c], k and v: [n, keys, c]"""
+    n, positions, channels = q.shape
+    q, k, v = (x.view(n, -1, heads, channels // heads).transpose(1, 2).flatten(0, 1) for x in (q, k, v))
+    scores = torch.baddbmm(q.new_empty(q.shape[0], positions, k.shape[1]), q, k.transpose(1, 2), beta=0,
+                           alpha=1 / math.sqrt(channels / heads))
+    y = torch.bmm(scores.softmax(-1), v)
+    return y.view(n, heads, positions, channels // heads).transpose(1, 2).reshape(n, positions, channels)
+
+
 class Resnet(nn.Module):
     def __init__(self, ci, co, c):
         super().__init__()
@@ -46,20 +56,10 @@ class Attention(nn.Module):
         self.group_norm = nn.GroupNorm(c["norm_num_groups"], channels, c["norm_eps"])
         self.query, self.key, self.value, self.proj_attn = (nn.Linear(channels, channels) for _ in range(4))
 
-    def split(self, x):  # [n, positions, c] -> [n heads, positions, c / heads]
-        n, positions, channels = x.shape
-        x = x.reshape(n, positions, self.heads, channels // self.heads).permute(0, 2, 1, 3)
-        return x.reshape(n * self.heads, positions, channels // self.heads)
-
     def forward(self, x):
         n, channels, height, width = x.shape
         tokens = self.group_norm(x).view(n, channels, height * width).transpose(1, 2)
-        q, k, v = self.split(self.query(tokens)), self.split(self.key(tokens)), self.split(self.value(tokens))
-        scores = torch.baddbmm(q.new_empty(q.shape[0], q.shape[1], k.shape[1]), q, k.transpose(1, 2), beta=0,
-                               alpha=1 / math.sqrt(channels / self.heads))
-        y = torch.bmm(scores.softmax(-1), v)
-        y = y.reshape(n, self.heads, height * width, channels // self.heads).permute(0, 2, 1, 3)
-        y = self.proj_attn(y.reshape(n, height * width, channels))
+        y = self.proj_attn(attend(self.query(tokens), self.key(tokens), self.value(tokens), self.heads))
         return y.transpose(1, 2).reshape(n, channels, height, width) + x
 
 

@@ -20,19 +20,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from bench_torch import TimeEmbedding, fastest
+from bench_torch import TimeEmbedding, attend, fastest
 
 GROUPS = 32
-
-
-def attend(q, k, v, heads):
-    """q: [n, positions, c], k and v: [n, keys, c]"""
-    n, positions, channels = q.shape
-    q, k, v = (x.view(n, -1, heads, channels // heads).transpose(1, 2).flatten(0, 1) for x in (q, k, v))
-    scores = torch.baddbmm(q.new_empty(q.shape[0], positions, k.shape[1]), q, k.transpose(1, 2), beta=0,
-                           alpha=1 / math.sqrt(channels / heads))
-    y = torch.bmm(scores.softmax(-1), v)
-    return y.view(n, heads, positions, channels // heads).transpose(1, 2).reshape(n, positions, channels)
 
 
 class Resnet(nn.Module):

@@ -3,24 +3,33 @@
 
 #include "eval/comparison_page.h"
 
-/* Short heads: what they are stands above the tables. */
+/* Short heads: what they are stands above the tables. decimals: of numbers below 1. */
 static const struct {
     const char *key, *head;
+    int decimals;
 } columns[] = {
-    {"fd", "FD"},
-    {"fd_soft", "soft"},
-    {"joint_l2", "joint L2"},
-    {"ambiguity", "ambiguous"},
-    {"frechet", "Frechet"},
-    {"kid", "KID"},
-    {"precision", "prec."},
-    {"recall", "recall"},
-    {"psnr", "PSNR"},
-    {"feature_distance", "dist."},
-    {"unet_passes", "passes"},
-    {"seconds", "seconds"},
+    {"fd", "FD", 3},
+    {"fd_soft", "soft", 3},
+    {"joint_l2", "joint L2", 3},
+    {"ambiguity", "ambiguous", 3},
+    {"frechet", "Frechet", 3},
+    {"kid", "KID", 5},
+    {"precision", "prec.", 3},
+    {"recall", "recall", 3},
+    {"psnr", "PSNR", 3},
+    {"feature_distance", "dist.", 3},
+    {"unet_passes", "passes", 3},
+    {"seconds", "seconds", 3},
 };
 enum { COLUMNS = sizeof columns / sizeof columns[0] };
+
+/* Large numbers with as many digits fewer behind the point as they have before it. */
+static int decimals_of(double value, int decimals)
+{
+    for (double size = fabs(value); size >= 1 && decimals > 0; size /= 10)
+        decimals--;
+    return decimals;
+}
 
 /* Whether any method at the target was measured so. */
 static bool is_measured(const json_t *target, const char *key)
@@ -32,10 +41,12 @@ static bool is_measured(const json_t *target, const char *key)
     return false;
 }
 
-static void value_cell(const eq_comparison_page *page, const json_t *method, const char *key)
+static void value_cell(const eq_comparison_page *page, const json_t *method, int column)
 {
+    const char *key = columns[column].key;
     eq_html *html = page->html;
     eq_estimate e = eq_page_measure(method, key);
+    int decimals = decimals_of(e.value, columns[column].decimals);
     const char *verdict = eq_page_verdict(method, key);
     bool best = verdict && strcmp(verdict, "best") == 0, within = verdict && strcmp(verdict, "within noise") == 0;
     eq_html_raw(html, "<td>");
@@ -46,11 +57,12 @@ static void value_cell(const eq_comparison_page *page, const json_t *method, con
     if (isinf(e.value))
         eq_html_raw(html, "identical");
     else
-        eq_html_format(html, best ? "<b>%.3g</b>" : "%.3g", e.value);
+        eq_html_format(html, best ? "<b>%.*f</b>" : "%.*f", decimals, e.value);
     if (within)
         eq_html_raw(html, " <span title=\"not to be told from the best by this many images\">\u2248</span>");
     if (isfinite(e.low) && isfinite(e.high) && e.high > e.low)
-        eq_html_format(html, "<br><span class=\"interval\" style=\"min-width:0\">%.3g\u2013%.3g</span>", e.low, e.high);
+        eq_html_format(html, "<br><span class=\"interval\" style=\"min-width:0\">%.*f\u2013%.*f</span>", decimals,
+                       e.low, decimals, e.high);
     eq_html_raw(html, "</td>");
 }
 
@@ -71,7 +83,7 @@ void eq_comparison_table(const eq_comparison_page *page, const json_t *target)
         eq_html_format(html, "<tr><th scope=\"row\">%s</th>", eq_page_text(method, "name", "?"));
         for (int k = 0; k < COLUMNS; k++)
             if (is_measured(target, columns[k].key))
-                value_cell(page, method, columns[k].key);
+                value_cell(page, method, k);
         eq_html_raw(html, "</tr>\n");
     }
     eq_html_raw(html, "</tbody></table></div>\n");

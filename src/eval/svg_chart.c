@@ -209,7 +209,7 @@ static void curve_labels(eq_html *html, const eq_chart_lines *chart, double end)
         eq_html_format(html, "<circle class=\"fill k%d\" cx=\"%d\" cy=\"%.1f\" r=\"3.5\"/>",
                        chart->series[i].colour % EQ_CHART_COLOURS, RIGHT + 11, heights[i] - 4);
         eq_html_format(html, "<text class=\"name\" x=\"%d\" y=\"%.1f\">", RIGHT + 19, heights[i]);
-        eq_chart_short_name(html, chart->series[i].name, 11);
+        eq_chart_short_name(html, chart->series[i].name, 12);
         eq_html_raw(html, "</text>");
     }
     free(heights);

@@ -1,4 +1,4 @@
-#include "run/session.h"
+#include "run/session_parts.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -6,36 +6,14 @@
 #include "base/clock.h"
 #include "base/path.h"
 #include "base/process.h"
-#include "run/saved_run.h"
 
-enum { LEAST_DRAWN = 8 };
-
-typedef struct run_state {
-    const eq_session *session;
-    eq_context *ctx;
-    eq_generate_options options; /* with the strength found */
-    eq_run_settings settings;
-    json_t *identity;
-    char *checkpoint_path;
-    eq_saved_run begun;        /* what is continued; zeroed where nothing is */
-    eq_classifier *classifier; /* the session's verifier, or that of method rejection, then owned */
-    bool rejects;
-    eq_verifier verifier;
-    eq_self_grading self_grading;
-    eq_session_result *result;
-    bool fresh;    /* whether the folder was begun just now */
-    int64_t done;  /* images finished, of the count */
-    int64_t unfit; /* of those, images that are to be replaced */
-    double start, earlier_seconds, last_checkpoint;
-} run_state;
-
-static void tell(const run_state *r, const char *doing)
+void eq_session_tell(const eq_session_state *r, const char *doing)
 {
     if (r->session->stage)
         r->session->stage(r->session->stage_user, doing);
 }
 
-static eq_run_record record_of(const run_state *r)
+eq_run_record eq_session_record(const eq_session_state *r)
 {
     return (eq_run_record){.pipeline = r->session->pipeline,
                            .settings = &r->settings,
@@ -47,7 +25,7 @@ static eq_run_record record_of(const run_state *r)
 
 /* --- checkpoints --- */
 
-static eq_status write_checkpoint(run_state *r, eq_group *group)
+eq_status eq_session_checkpoint(eq_session_state *r, eq_group *group)
 {
     const eq_generation *g = &r->result->generation;
     const eq_verification *v = &r->result->verification;
@@ -65,7 +43,7 @@ static eq_status write_checkpoint(run_state *r, eq_group *group)
     return status;
 }
 
-static eq_status check_rows(run_state *r)
+static eq_status check_rows(eq_session_state *r)
 {
     const eq_generation *g = &r->result->generation;
     bool good = true;
@@ -79,7 +57,7 @@ static eq_status check_rows(run_state *r)
     return good ? EQ_OK : eq_fail(r->ctx, EQ_BAD_INPUT, "%s: is damaged; start anew", r->checkpoint_path);
 }
 
-static eq_status read_checkpoint(run_state *r)
+static eq_status read_checkpoint(eq_session_state *r)
 {
     const eq_json *run = &r->begun.run;
     eq_generation *g = &r->result->generation;
@@ -101,7 +79,7 @@ static eq_status read_checkpoint(run_state *r)
 
 /* --- beginning --- */
 
-static eq_status find_begun(run_state *r, const json_t **identity)
+static eq_status find_begun(eq_session_state *r, const json_t **identity)
 {
     eq_json run;
     EQ_TRY(eq_saved_run_open(r->ctx, r->checkpoint_path, &r->begun));
@@ -110,7 +88,7 @@ static eq_status find_begun(run_state *r, const json_t **identity)
     return EQ_OK;
 }
 
-static eq_status find_finished(run_state *r, json_t **identity)
+static eq_status find_finished(eq_session_state *r, json_t **identity)
 {
     eq_json run;
     char *path = eq_path_join(r->session->out, "run.json");
@@ -123,7 +101,7 @@ static eq_status find_finished(run_state *r, json_t **identity)
 }
 
 /* The factors that calibration found when the run began; they may be nowhere else. */
-static eq_status recall_factors(run_state *r, const json_t *begun)
+static eq_status recall_factors(eq_session_state *r, const json_t *begun)
 {
     eq_pipeline *pipeline = r->session->pipeline;
     const eq_method *method;
@@ -138,7 +116,7 @@ static eq_status recall_factors(run_state *r, const json_t *begun)
 }
 
 /* Rejection is verification of images that nobody guided, and keeps the first that fit. */
-static eq_status open_classifier(run_state *r)
+static eq_status open_classifier(eq_session_state *r)
 {
     const eq_session *s = r->session;
     const eq_method *method;
@@ -169,7 +147,7 @@ static eq_status open_classifier(run_state *r)
 }
 
 /* Whoever guided or chose would find what it made. */
-static eq_status check_evaluator(run_state *r)
+static eq_status check_evaluator(eq_session_state *r)
 {
     const eq_session *s = r->session;
     const eq_method *method = r->settings.guidance.method;
@@ -196,14 +174,14 @@ static eq_status check_evaluator(run_state *r)
 }
 
 /* begun: the identity of the run that is continued; NULL where a new one begins. */
-static eq_status settle(run_state *r, const json_t *begun)
+static eq_status settle(eq_session_state *r, const json_t *begun)
 {
     const eq_session *s = r->session;
     r->options = s->options;
     if (s->calibrate && begun) {
         EQ_TRY(recall_factors(r, begun));
     } else if (s->calibrate) {
-        tell(r, "calibrating");
+        eq_session_tell(r, "calibrating");
         EQ_TRY(eq_calibrate(s->pipeline, &r->options, s->targets));
     }
     EQ_TRY(eq_run_settings_resolve(s->pipeline, &r->options, s->targets, &r->settings));
@@ -216,7 +194,7 @@ static eq_status settle(run_state *r, const json_t *begun)
     return begun ? eq_run_identity_check(r->ctx, begun, r->identity, s->out) : EQ_OK;
 }
 
-static eq_status begin(run_state *r)
+static eq_status begin(eq_session_state *r)
 {
     const eq_session *s = r->session;
     eq_folder_state state = s->replace ? EQ_FOLDER_NEW : eq_run_folder_state(s->out);
@@ -245,13 +223,13 @@ static eq_status begin(run_state *r)
         return read_checkpoint(r);
     EQ_TRY(eq_run_folder_begin(r->ctx, s->out, s->replace));
     r->fresh = true;
-    return write_checkpoint(r, NULL); /* early, so that a folder that refuses is found out now */
+    return eq_session_checkpoint(r, NULL); /* early, so that a folder that refuses is found out now */
 }
 
 /* --- sampling --- */
 
 typedef struct group_watch {
-    run_state *run;
+    eq_session_state *run;
     int64_t done_before, group, total; /* in steps of images */
 } group_watch;
 
@@ -265,14 +243,14 @@ static void watch_progress(void *user, int steps_done, int steps)
 
 static eq_status watch_boundary(void *user, eq_group *group)
 {
-    run_state *r = ((const group_watch *)user)->run;
+    eq_session_state *r = ((const group_watch *)user)->run;
     double interval = r->session->checkpoint_seconds;
-    return interval > 0 && eq_seconds() - r->last_checkpoint > interval ? write_checkpoint(r, group) : EQ_OK;
+    return interval > 0 && eq_seconds() - r->last_checkpoint > interval ? eq_session_checkpoint(r, group) : EQ_OK;
 }
 
-static eq_status stopped(run_state *r, eq_group *group)
+static eq_status stopped(eq_session_state *r, eq_group *group)
 {
-    EQ_TRY(write_checkpoint(r, group));
+    EQ_TRY(eq_session_checkpoint(r, group));
     const eq_sampling_state *at = &eq_group_state_of(group)->sampling;
     return eq_fail(r->ctx, EQ_CANCELLED, "stopped with %lld of %lld images finished, at step %d of %d of the next%s",
                    (long long)(r->done == r->options.count ? r->done - r->unfit : r->done), (long long)r->options.count,
@@ -281,8 +259,8 @@ static eq_status stopped(run_state *r, eq_group *group)
 }
 
 /* Samples images numbered first_index... into rows from `row` on of `out`. */
-static eq_status sample_group(run_state *r, const eq_targets *targets, int64_t first_index, int64_t n, int64_t row,
-                              eq_generation *out)
+eq_status eq_session_sample(eq_session_state *r, const eq_targets *targets, int64_t first_index, int64_t n, int64_t row,
+                            eq_generation *out)
 {
     eq_group *group;
     int steps = r->settings.plan.steps;
@@ -308,28 +286,28 @@ static eq_status sample_group(run_state *r, const eq_targets *targets, int64_t f
 }
 
 /* Rows `row`... are finished: they go to the folder, and the checkpoint says so. */
-static eq_status keep_rows(run_state *r, int64_t row, int64_t n)
+static eq_status keep_rows(eq_session_state *r, int64_t row, int64_t n)
 {
     int64_t *rows = malloc((size_t)n * sizeof *rows);
     if (!rows)
         return eq_fail_memory(r->ctx, "a list of images");
     for (int64_t i = 0; i < n; i++)
         rows[i] = row + i;
-    eq_run_record record = record_of(r);
+    eq_run_record record = eq_session_record(r);
     eq_status status = eq_run_folder_add(r->ctx, r->session->out, &record, rows, n);
     free(rows);
     EQ_TRY(status);
     r->done = row + n;
-    return write_checkpoint(r, NULL);
+    return eq_session_checkpoint(r, NULL);
 }
 
-static eq_status sample_all(run_state *r)
+static eq_status sample_all(eq_session_state *r)
 {
     eq_generation *g = &r->result->generation;
-    tell(r, "generating");
+    eq_session_tell(r, "generating");
     while (r->done < g->count) {
         int64_t first = r->done, n = eq_run_settings_group(&r->settings, first);
-        EQ_TRY(sample_group(r, r->session->targets, r->options.first_index + first, n, first, g));
+        EQ_TRY(eq_session_sample(r, r->session->targets, r->options.first_index + first, n, first, g));
         for (int64_t i = first; i < first + n; i++)
             g->batches[i] = first > 0 ? g->batches[first - 1] + 1 : 0;
         EQ_TRY(keep_rows(r, first, n));
@@ -337,105 +315,10 @@ static eq_status sample_all(run_state *r)
     return EQ_OK;
 }
 
-/* --- verification --- */
-
-/* How many images to draw for `wanted`, going by how many of those drawn so far were of use. */
-static int64_t next_draw(const run_state *r, int64_t wanted, int64_t left)
-{
-    const eq_verification *v = &r->result->verification;
-    double use = v->drawn > 0 ? fmax((double)v->replaced / (double)v->drawn, 0.1) : 0.8;
-    int64_t most = r->settings.group > LEAST_DRAWN ? r->settings.group : LEAST_DRAWN;
-    int64_t n = (int64_t)ceil((double)wanted / use);
-    n = n < LEAST_DRAWN ? LEAST_DRAWN : n > most ? most : n;
-    return n < left ? n : left;
-}
-
-/* Images that were drawn in addition, sampled into `fresh`, go where they fit. */
-static eq_status put_in_place(run_state *r, eq_generation *fresh, eq_tally *tally)
-{
-    eq_verification *v = &r->result->verification;
-    eq_generation *g = &r->result->generation;
-    int64_t *rows = malloc((size_t)tally->surplus_count * sizeof *rows), count = 0;
-    if (!rows)
-        return eq_fail_memory(r->ctx, "a list of images");
-    int64_t first_batch = g->batches[g->count - 1] + 1;
-    for (int64_t i = 0; i < fresh->count; i++)
-        fresh->batches[i] = first_batch + v->rounds;
-    eq_status status = eq_verifier_replace(r->ctx, &r->verifier, r->session->pipeline, fresh, tally, g, rows, &count);
-    eq_run_record record = record_of(r);
-    if (status == EQ_OK)
-        status = eq_run_folder_add(r->ctx, r->session->out, &record, rows, count);
-    free(rows);
-    g->unet_passes += fresh->unet_passes;
-    g->guidance_seconds += fresh->guidance_seconds;
-    v->unet_passes += fresh->unet_passes;
-    v->drawn += fresh->count;
-    v->replaced += count;
-    v->rounds++;
-    return status == EQ_OK ? write_checkpoint(r, NULL) : status;
-}
-
-/* All rows of `fresh`, from the pool as far as it has them; what those had cost counts here, too. */
-static eq_status draw(run_state *r, const eq_targets *missing, eq_generation *fresh)
-{
-    const eq_session *s = r->session;
-    eq_image_pool *pool = r->rejects && !r->begun.file.path ? s->pool : NULL;
-    double seconds = 0;
-    int64_t had = pool ? eq_image_pool_take(pool, s->pipeline, fresh, &seconds) : 0;
-    r->earlier_seconds += seconds;
-    if (had == fresh->count)
-        return EQ_OK;
-    double start = eq_seconds(), passes = fresh->unet_passes;
-    EQ_TRY(sample_group(r, missing, fresh->indices[had], fresh->count - had, had, fresh));
-    return pool ? eq_image_pool_keep(pool, s->pipeline, fresh, had, fresh->unet_passes - passes, eq_seconds() - start)
-                : EQ_OK;
-}
-
-static eq_status draw_round(run_state *r, eq_tally *tally, int64_t n)
-{
-    const eq_session *s = r->session;
-    eq_generation fresh;
-    eq_targets missing;
-    int64_t first = r->options.first_index + r->options.count + r->result->verification.drawn;
-    EQ_TRY(eq_verifier_missing(r->ctx, &r->verifier, tally, s->targets, &missing));
-    eq_status status = eq_generation_new(s->pipeline, &r->settings, s->targets, n, first, &fresh);
-    if (status == EQ_OK)
-        status = draw(r, &missing, &fresh);
-    if (status == EQ_OK)
-        status = put_in_place(r, &fresh, tally);
-    eq_generation_free(&fresh);
-    eq_targets_free(&missing);
-    return status;
-}
-
-static eq_status verify(run_state *r)
-{
-    eq_verification *v = &r->result->verification;
-    if (!r->classifier)
-        return EQ_OK;
-    v->done = true;
-    int64_t limit = (int64_t)ceil(v->limit * (double)r->options.count);
-    for (bool told = false;; told = true) {
-        eq_tally tally;
-        EQ_TRY(eq_verifier_tally(r->ctx, &r->verifier, &r->result->generation, &tally));
-        v->exact = tally.surplus_count == 0;
-        r->unfit = tally.surplus_count;
-        eq_status status = EQ_OK;
-        bool enough = v->exact || v->drawn >= limit;
-        if (!enough && !told)
-            tell(r, "replacing");
-        if (!enough)
-            status = draw_round(r, &tally, next_draw(r, tally.surplus_count, limit - v->drawn));
-        eq_tally_free(&tally);
-        if (status != EQ_OK || enough)
-            return status;
-    }
-}
-
 /* --- the end --- */
 
 /* What is resident is the libraries' doing, too: the plan foresees it, but cannot hold them to it. */
-static void check_memory(const run_state *r)
+static void check_memory(const eq_session_state *r)
 {
     static const double MB = 1 << 20;
     size_t peak = eq_process_peak();
@@ -444,13 +327,13 @@ static void check_memory(const run_state *r)
                ceil((double)peak / MB), (double)r->options.memory_bytes / MB);
 }
 
-static eq_status finish(run_state *r)
+static eq_status finish(eq_session_state *r)
 {
     const eq_session *s = r->session;
     eq_session_result *out = r->result;
     out->generation.seconds = r->earlier_seconds + eq_seconds() - r->start;
     if (s->evaluator) {
-        tell(r, "labelling");
+        eq_session_tell(r, "labelling");
         EQ_TRY(eq_grade_generation(r->ctx, s->evaluator, s->evaluator_name, &out->generation, s->targets, NULL,
                                    &out->grade));
         out->graded = true;
@@ -460,7 +343,7 @@ static eq_status finish(run_state *r)
         out->verification.done
             ? eq_verification_json(&out->verification, json_object_get(r->identity, "verification"), &out->generation)
             : NULL;
-    eq_run_record record = record_of(r);
+    eq_run_record record = eq_session_record(r);
     record.verification = verification;
     record.evaluator = s->evaluator;
     record.grade = out->graded ? &out->grade : NULL;
@@ -470,13 +353,13 @@ static eq_status finish(run_state *r)
     return status;
 }
 
-static eq_status run_all(run_state *r)
+static eq_status run_all(eq_session_state *r)
 {
     EQ_TRY(begin(r));
     if (r->result->was_finished)
         return EQ_OK;
     EQ_TRY(sample_all(r));
-    EQ_TRY(verify(r));
+    EQ_TRY(eq_session_verify(r));
     return finish(r);
 }
 
@@ -484,12 +367,12 @@ eq_status eq_session_run(const eq_session *session, eq_session_result *out)
 {
     *out = (eq_session_result){0};
     double now = eq_seconds();
-    run_state r = {.session = session,
-                   .ctx = session->pipeline->ctx,
-                   .checkpoint_path = eq_path_join(session->out, "checkpoint.safetensors"),
-                   .result = out,
-                   .start = now,
-                   .last_checkpoint = now};
+    eq_session_state r = {.session = session,
+                          .ctx = session->pipeline->ctx,
+                          .checkpoint_path = eq_path_join(session->out, "checkpoint.safetensors"),
+                          .result = out,
+                          .start = now,
+                          .last_checkpoint = now};
     eq_status status = r.checkpoint_path ? run_all(&r) : eq_fail_memory(r.ctx, "a path");
     /* What cannot work leaves nothing; what was stopped, or ran out of something, can be continued. */
     if (r.fresh && r.done == 0 && (status == EQ_FAILED || status == EQ_BAD_USAGE || status == EQ_BAD_INPUT))

@@ -224,12 +224,11 @@ static eq_status check_wanted(const eq_adp_run *r)
 
 static void add_report(eq_adp_run *r, const eq_adp *adp)
 {
-    json_t *timesteps = json_array(), *accuracy = json_array();
-    for (int i = 0; i < adp->heads; i++) {
+    json_t *timesteps = json_array();
+    for (int i = 0; i < adp->heads; i++)
         json_array_append_new(timesteps, json_integer(adp->timesteps[i]));
-        json_array_append_new(accuracy, json_real(adp->accuracy[i]));
-    }
-    json_t *item = json_pack("{s:o, s:o}", "timesteps", timesteps, "accuracy", accuracy);
+    json_t *item =
+        json_pack("{s:o, s:o}", "timesteps", timesteps, "accuracy", eq_json_numbers(adp->accuracy, adp->heads));
     if (adp->outcome_accuracy)
         json_object_set_new(item, "outcome_accuracy", eq_json_numbers(adp->outcome_accuracy, adp->heads));
     json_object_set_new(r->report, adp->attribute.name, item);
