@@ -71,13 +71,6 @@ eq_status eq_check_broadcast(eq_graph *graph, const eq_node *node)
     return EQ_OK;
 }
 
-eq_status eq_check_not_fused(eq_graph *graph, const eq_node *node)
-{
-    if (node->attr.activation != EQ_ACT_NONE)
-        return eq_graph_fail(graph, node, "has no gradient with a fused activation; fuse after differentiating");
-    return EQ_OK;
-}
-
 eq_status eq_check_weighted(eq_graph *graph, eq_node *node, eq_shape y)
 {
     const eq_value_info *x = eq_info(graph, node->in[0]);

@@ -23,7 +23,4 @@ eq_status eq_check_weighted(eq_graph *graph, eq_node *node, eq_shape y);
  * larger shape. */
 eq_status eq_check_broadcast(eq_graph *graph, const eq_node *node);
 
-/* For backward functions of ops that may carry a fused activation: those are for inference only. */
-eq_status eq_check_not_fused(eq_graph *graph, const eq_node *node);
-
 #endif

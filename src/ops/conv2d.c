@@ -2,6 +2,7 @@
 #include "ops/check.h"
 #include "ops/ops.h"
 #include "ops/table.h"
+#include "ops/weighted.h"
 
 /* The shape of y from those of x: [n, h, w, ci] and weight: [co, ci, kh, kw]. */
 static eq_status output_shape(eq_graph *graph, const eq_node *node, const eq_shape *x, const eq_shape *weight,
@@ -47,22 +48,7 @@ static double flops(const eq_graph *graph, const eq_node *node)
 
 static void backward(eq_graph *graph, const eq_node *node, const eq_value *dout, eq_value *din)
 {
-    if (eq_check_not_fused(graph, node) != EQ_OK)
-        return;
-    eq_attr attr = node->attr;
-    if (eq_graph_needs_gradient(graph, node->in[0])) {
-        attr.shape = *eq_shape_at(graph, node->in[0]);
-        din[0] = eq_graph_add(graph, &eq_op_conv2d_grad_input, 2, (eq_value[]){dout[0], node->in[1]}, 1, &attr);
-    }
-    bool bias = eq_graph_needs_gradient(graph, node->in[2]);
-    if (bias || eq_graph_needs_gradient(graph, node->in[1])) {
-        attr.shape = *eq_shape_at(graph, node->in[1]);
-        din[1] =
-            eq_graph_add(graph, &eq_op_conv2d_grad_weight, 2, (eq_value[]){node->in[0], dout[0]}, bias ? 2 : 1, &attr);
-        if (bias && din[1] != EQ_NONE)
-            din[2] = din[1] + 1;
-    }
-    din[3] = dout[0];
+    eq_weighted_backward(graph, node, &eq_op_conv2d_grad_input, &eq_op_conv2d_grad_weight, dout, din);
 }
 
 /* inputs: dy: [n, ho, wo, co], weight: [co, ci, kh, kw]; attr.shape: of x */
